@@ -90,6 +90,10 @@ for threads in 1 3; do
     same time time-$threads
 done
 tail -1 time/metrics.jsonl | grep -q '"time_s":0.3,' || fail "no test at the horizon: $(tail -1 time/metrics.jsonl)"
+# Tests by the fleet's clock: at the first version after each 0.1 s, and at the start and the horizon.
+ended clock time "${long[@]}" --set stop.time_s=0.35 --set eval.every=0 --set eval.every_s=0.1
+awk -F'"time_s":' '{ split($2, at, ","); print int(at[1] / 0.1 + 1e-6) }' clock/metrics.jsonl | cmp - <(printf '0\n1\n2\n3\n3\n') ||
+    fail "tests by the clock: $(cut -c1-60 clock/metrics.jsonl)"
 refuses 2 'stop\.accuracy.*1\.5' "$LINNET" run tiny.yaml --out never --set stop.accuracy=1.5
 
 # ---- accuracy of each client ----

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The five programs in examples/: at most a hundred lines each, public headers only, compiled against the built library, run, their results looked at.
-# And the shared library's face: public names only.
+# And the shared library's face: public names only; and the recipes there.
 source "$(dirname "$0")/program.sh"
 build=$(dirname "$LINNET")
 [[ -e $build/liblinnet.so ]] || ninja -C "$build" linnet_shared >/dev/null || fail "the shared library does not build"
@@ -41,4 +41,11 @@ awk -v a="$floats" -v b="$few" 'BEGIN { exit !(b * 10 < a) }' || fail "sign2 sen
 # What leaves the library is ln_noun_verb: no kernel (ln_k_...), no room's name (ln__...), nothing else.
 nm -D --defined-only "$build/liblinnet.so" | awk '$2 ~ /[TDBRV]/ { print $3 }' | grep -vE '^(ln_[a-jl-z][a-z0-9_]*|ln_kind_[a-z]+|LINNET_0)(@@LINNET_0)?$' >strangers || true
 [[ ! -s strangers ]] || [[ -n $SANITIZE ]] || fail "the library exports $(head -5 strangers | paste -s -d ' ')"
-echo "examples: $checks programs"
+programs=$checks
+
+# Every recipe in examples/ is one: keys, types and plug-ins are right.
+while read -r recipe; do
+    "$LINNET" recipe "$recipe" >/dev/null || fail "${recipe#"$LINNET_SOURCE_DIR/"} is no recipe"
+    checks=$((checks + 1))
+done < <(find "$LINNET_SOURCE_DIR/examples" -name '*.yaml')
+echo "examples: $programs programs, $((checks - programs)) recipes"

@@ -42,7 +42,8 @@ struct ln__recipe {
         struct ln_choice up, down, act;
     } codec;
     struct {
-        double every; /* rounds */
+        double every;   /* rounds between tests; 0: tests go by the clock alone */
+        double every_s; /* seconds of the fleet's clock between tests; 0: tests go by rounds alone */
         int64_t batch;
         bool per_client;
     } eval;

@@ -152,13 +152,24 @@ static void event_fini(struct ln__fleet_event *event)
 
 /* ---- tests, metrics, checkpoints ---- */
 
+double ln__run_time(const struct ln_run *run)
+{
+    double now = run->on->now(run->fleet), horizon = run->env->recipe->stop.time_s;
+    return horizon > 0 && now > horizon ? horizon : now;
+}
+
 static void show(const struct ln_run *run)
 {
     char note[48];
     if (run->args->quiet)
         return;
     snprintf(note, sizeof note, "accuracy %.1f %%", 100 * run->total.accuracy);
-    ln__progress("training", "rounds", run->progress, (double)run->env->recipe->train.rounds, note);
+    const struct ln__recipe *recipe = run->env->recipe;
+    double horizon = recipe->stop.time_s, rounds = (double)recipe->train.rounds;
+    if (horizon > 0 && ln__run_time(run) / horizon > run->progress / rounds)
+        ln__progress("training", "s of the fleet's clock", ln__run_time(run), horizon, note);
+    else
+        ln__progress("training", "rounds", run->progress, rounds, note);
 }
 
 static int evaluate(struct ln_run *run)
@@ -194,12 +205,6 @@ static int evaluate(struct ln_run *run)
 
 /* ---- what ends a run early (recipe: stop) ---- */
 
-double ln__run_time(const struct ln_run *run)
-{
-    double now = run->on->now(run->fleet), horizon = run->env->recipe->stop.time_s;
-    return horizon > 0 && now > horizon ? horizon : now;
-}
-
 static bool enough_bytes(const struct ln_run *run)
 {
     double most = run->env->recipe->stop.bytes_mb;
@@ -221,12 +226,18 @@ const char *ln__run_ended_by(const struct ln_run *run)
     return enough_accuracy(run) ? "accuracy" : enough_bytes(run) ? "bytes" : horizon > 0 && run->total.time_s >= horizon ? "time" : "";
 }
 
+static bool passed(double every, double before, double now)
+{
+    return every > 0 && floor((now + ALMOST) / every) > floor((before + ALMOST) / every);
+}
+
 static bool test_due(const struct ln_run *run)
 {
-    double every = run->env->recipe->eval.every;
+    const struct ln__recipe *recipe = run->env->recipe;
     if (!run->published)
         return false;
-    return run->finished || floor((run->progress + ALMOST) / every) > floor((run->evaluated + ALMOST) / every);
+    return run->finished || passed(recipe->eval.every, run->evaluated, run->progress) ||
+           passed(recipe->eval.every_s, run->total.time_s, ln__run_time(run));
 }
 
 /* A disk that is full or failing does not end the run: the checkpoint before stays, the next one is tried in its time. */

@@ -127,7 +127,20 @@ static const struct ln_option codec_options[] = {
     {0}};
 
 static const struct ln_option eval_options[] = {
-    {.key = "every", .type = LN_OPT_REAL, .offset = WITHIN(eval, every), .fallback = "1", .min = 0.001, .max = MANY, .help = "rounds between tests"},
+    {.key = "every",
+     .type = LN_OPT_REAL,
+     .offset = WITHIN(eval, every),
+     .fallback = "1",
+     .min = 0,
+     .max = MANY,
+     .help = "rounds between tests; 0: only by every_s"},
+    {.key = "every_s",
+     .type = LN_OPT_REAL,
+     .offset = WITHIN(eval, every_s),
+     .fallback = "0",
+     .min = 0,
+     .max = MANY,
+     .help = "seconds of the fleet's clock between tests, so that strategies are seen at the same times; 0: only by every"},
     {.key = "batch",
      .type = LN_OPT_INT,
      .offset = WITHIN(eval, batch),
