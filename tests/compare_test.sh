@@ -90,6 +90,24 @@ for threads in 1 3; do
     same time time-$threads
 done
 tail -1 time/metrics.jsonl | grep -q '"time_s":0.3,' || fail "no test at the horizon: $(tail -1 time/metrics.jsonl)"
+# A comparison with a horizon is read by the clock: shares of the time, the last quarter's tests, the time to an accuracy.
+"$LINNET" compare tiny.yaml --vary strategy.kind=fedavg,fedasync --out clocks --quiet "${long[@]}" --set stop.time_s=0.4 --set eval.every=0 --set eval.every_s=0.02 \
+    --target 0.3 --target 1 >clocks.out
+grep -q 'at 50 % .*last quarter .*time to 30 % .*time to 100 %' clocks.out || fail "the table's head: $(head -1 clocks.out)"
+python3 - <<'END' || fail "shares of a horizon, the last quarter or a target are wrong"
+import json, statistics
+for cell in json.load(open("clocks/compare.json"))["cells"]:
+    rows = [json.loads(line) for line in open(f"clocks/{cell['folder']}/seed-7/metrics.jsonl")]
+    half = next(c for c in cell["checkpoints"] if c["at"] == 0.5)
+    assert half["time_s"]["mean"] == next(r["time_s"] for r in rows if r["time_s"] >= 0.2 - 1e-9)
+    assert abs(cell["late"]["accuracy"]["mean"] - statistics.mean(r["accuracy"] for r in rows if r["time_s"] >= 0.3 - 1e-9)) < 1e-12
+    first, never = cell["targets"]
+    assert first["target"] == 0.3 and first["time_s"]["mean"] == next(r["time_s"] for r in rows if r["accuracy"] >= 0.3)
+    assert never["n"] == sum(1 for r in rows[-1:] if max(x["accuracy"] for x in rows) == 1)
+END
+checks=$((checks + 1))
+refuses 2 '--target' "$LINNET" compare tiny.yaml --seeds 2 --target 60 --out never
+
 # Tests by the fleet's clock: at the first version after each 0.1 s, and at the start and the horizon.
 ended clock time "${long[@]}" --set stop.time_s=0.35 --set eval.every=0 --set eval.every_s=0.1
 awk -F'"time_s":' '{ split($2, at, ","); print int(at[1] / 0.1 + 1e-6) }' clock/metrics.jsonl | cmp - <(printf '0\n1\n2\n3\n3\n') ||

@@ -173,7 +173,9 @@
   }
   const columns = [["accuracy", (cell) => cell.end?.accuracy, percent, 1]];
   if (has("client_worst10")) columns.push(["median client", (cell) => cell.end?.client_median, percent, 1], ["worst tenth", (cell) => cell.end?.client_worst10, percent, 1]);
-  columns.push(...["25 %", "50 %", "75 %"].map((label, i) => [`at ${label}`, (cell) => cell.checkpoints?.[i]?.accuracy, percent, 1]), ["loss", (cell) => cell.end?.loss, (value) => [value.toFixed(3), ""], -1], ["from devices", (cell) => cell.end?.bytes_up, bytes, -1], ["to devices", (cell) => cell.end?.bytes_down, bytes, -1],
+  columns.push(...["25 %", "50 %", "75 %"].map((label, i) => [`at ${label}`, (cell) => cell.checkpoints?.[i]?.accuracy, percent, 1]), ["last quarter", (cell) => cell.late?.accuracy, percent, 1]);
+  (cells[0]?.targets ?? []).forEach((one, i) => columns.push([`time to ${+(100 * one.target).toFixed(1)} %`, (cell) => cell.targets?.[i]?.time_s, time, -1]));
+  columns.push(["loss", (cell) => cell.end?.loss, (value) => [value.toFixed(3), ""], -1], ["from devices", (cell) => cell.end?.bytes_up, bytes, -1], ["to devices", (cell) => cell.end?.bytes_down, bytes, -1],
     ["fleet time", (cell) => cell.end?.time_s, time, -1], ["computed in", (cell) => cell.end?.wall_s, time, 0]);
   head($("table"), [[data.keys.join(" · ") || "recipe", "text held"], ...columns.map((one) => [one[0], ""])]);
   const best = columns.map(([, of, , sign]) => (sign && cells.length > 1 ? Math.max(...cells.map((cell) => (of(cell) ? sign * of(cell).mean : -Infinity))) : null));

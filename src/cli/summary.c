@@ -15,20 +15,26 @@
 /* All of it is kept as the JSON it becomes. */
 struct ln__summary {
     const struct ln__grid *grid;
+    const double *target;
+    size_t targets;
     json_t *all, *cells;
 };
 
 static const char *const figures[] = {"round",       "accuracy",      "loss",           "bytes_up",    "bytes_down", "time_s",
                                       "client_mean", "client_median", "client_worst10", "device_macs", "joules",     "wall_s"};
 static const double shares[] = {0.25, 0.5, 0.75};
+#define LATE 0.25
 
-int ln__summary_new(const struct ln__grid *grid, unsigned seeds, struct ln__summary **out, struct ln_fault *fault)
+int ln__summary_new(const struct ln__grid *grid, unsigned seeds, const double *target, size_t targets, struct ln__summary **out,
+                    struct ln_fault *fault)
 {
     struct ln__summary *summary = ln__mem_zero(1, sizeof *summary);
     *out = summary;
     if (!summary)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for the comparison");
     summary->grid = grid;
+    summary->target = target;
+    summary->targets = targets;
     summary->cells = json_array();
     json_t *keys = json_array();
     for (size_t k = 0; k < grid->keys; k++)
@@ -82,6 +88,24 @@ static int read_rows(const char *path, json_t *rows, struct ln_fault *fault)
     return code;
 }
 
+/* The mean accuracy of the tests in the last quarter of the run's time (or rounds, where no clock ran): the end alone may be a lucky or an unlucky test. */
+static json_t *late_of(const json_t *rows)
+{
+    const json_t *last = json_array_get(rows, json_array_size(rows) - 1);
+    const char *key = json_number_value(json_object_get(last, "time_s")) > 0 ? "time_s" : "round";
+    double from = (1 - LATE) * json_number_value(json_object_get(last, key)), sum = 0;
+    size_t i, n = 0;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        if (json_number_value(json_object_get(row, key)) < from - ALMOST)
+            continue;
+        sum += json_number_value(json_object_get(row, "accuracy"));
+        n++;
+    }
+    return json_pack("{s:f}", "accuracy", sum / (double)n);
+}
+
 int ln__summary_add(struct ln__summary *summary, size_t cell, const struct ln__recipe *recipe, const char *dir, struct ln_fault *fault)
 {
     char path[PATH_MAX], below[LN__GRID_TEXT + 40], folder[LN__GRID_TEXT];
@@ -98,10 +122,11 @@ int ln__summary_add(struct ln__summary *summary, size_t cell, const struct ln__r
     ln__grid_folder(summary->grid, cell, folder);
     snprintf(below, sizeof below, "%s/seed-%" PRId64, folder, recipe->seed);
     if (!code) {
-        json_t *run =
-            json_pack("{s:I, s:s, s:s, s:O}", "seed", (json_int_t)recipe->seed, "dir", below, "ended_by", ended ? ended : "rounds", "rows", rows);
+        json_t *run = json_pack("{s:I, s:s, s:s, s:O, s:o}", "seed", (json_int_t)recipe->seed, "dir", below, "ended_by", ended ? ended : "rounds",
+                                "rows", rows, "late", late_of(rows));
         json_object_set_new(summary->all, "name", json_string(recipe->name));
         json_object_set_new(into, "rounds", json_integer((json_int_t)recipe->train.rounds));
+        json_object_set_new(into, "horizon_s", json_real(recipe->stop.time_s));
         if (!run || json_array_append_new(json_object_get(into, "runs"), run))
             code = ln_fault_set(fault, LN_ENOMEM, "no memory for the comparison");
     }
@@ -112,27 +137,26 @@ int ln__summary_add(struct ln__summary *summary, size_t cell, const struct ln__r
 
 /* ---- mean and spread ---- */
 
-/* The first test at or after that round; NULL: the run ended before. */
-static const json_t *row_at(const json_t *run, double round)
+/* The first test whose `key` is at least `least`; NULL: the run ended before. Without a key the last test; "late": the mean of the last quarter. */
+static const json_t *row_at(const json_t *run, const char *key, double least)
 {
+    const json_t *rows = json_object_get(run, "rows");
     size_t i;
     json_t *row;
-    json_array_foreach(json_object_get(run, "rows"), i, row)
+    if (!key)
+        return json_array_get(rows, json_array_size(rows) - 1);
+    if (strcmp(key, "late") == 0)
+        return json_object_get(run, key);
+    json_array_foreach(rows, i, row)
     {
-        if (json_number_value(json_object_get(row, "round")) >= round - ALMOST)
+        if (json_number_value(json_object_get(row, key)) >= least - ALMOST)
             return row;
     }
     return NULL;
 }
 
-static const json_t *last_row(const json_t *run)
-{
-    const json_t *rows = json_object_get(run, "rows");
-    return json_array_get(rows, json_array_size(rows) - 1);
-}
-
-/* Over the runs of a cell at a round, or (round < 0) at their ends. */
-static json_t *moments(const json_t *cell, double round)
+/* Mean and spread of every figure over the runs of a cell, each at the test that row_at picks. */
+static json_t *moments(const json_t *cell, const char *key, double least)
 {
     json_t *out = json_object();
     size_t reached = 0;
@@ -143,7 +167,7 @@ static json_t *moments(const json_t *cell, double round)
         for (int pass = 0; pass < 2; pass++) {
             json_array_foreach(json_object_get(cell, "runs"), i, run)
             {
-                const json_t *row = round < 0 ? last_row(run) : row_at(run, round), *value = json_object_get(row, figures[f]);
+                const json_t *row = row_at(run, key, least), *value = json_object_get(row, figures[f]);
                 if (!json_is_number(value))
                     continue;
                 double x = json_number_value(value);
@@ -154,7 +178,7 @@ static json_t *moments(const json_t *cell, double round)
         }
         if (n == 0)
             continue;
-        reached = f == 0 ? n : reached;
+        reached = n > reached ? n : reached;
         json_object_set_new(
             out, figures[f],
             json_pack("{s:f, s:o}", "mean", sum / (double)n, "std", n > 1 ? json_real(sqrt(squares / (double)(n - 1))) : json_null()));
@@ -170,14 +194,22 @@ static void summarise(struct ln__summary *summary)
     json_array_foreach(summary->cells, i, cell)
     {
         json_t *checkpoints = json_array();
-        double rounds = json_number_value(json_object_get(cell, "rounds"));
+        double rounds = json_number_value(json_object_get(cell, "rounds")), horizon = json_number_value(json_object_get(cell, "horizon_s"));
         for (size_t s = 0; s < sizeof shares / sizeof *shares; s++) {
-            json_t *at = moments(cell, shares[s] * rounds);
+            json_t *at = horizon > 0 ? moments(cell, "time_s", shares[s] * horizon) : moments(cell, "round", shares[s] * rounds);
             json_object_set_new(at, "at", json_real(shares[s]));
             json_array_append_new(checkpoints, at);
         }
+        json_t *targets = json_array();
+        for (size_t t = 0; t < summary->targets; t++) {
+            json_t *at = moments(cell, "accuracy", summary->target[t]);
+            json_object_set_new(at, "target", json_real(summary->target[t]));
+            json_array_append_new(targets, at);
+        }
         json_object_set_new(cell, "checkpoints", checkpoints);
-        json_object_set_new(cell, "end", moments(cell, -1));
+        json_object_set_new(cell, "targets", targets);
+        json_object_set_new(cell, "late", moments(cell, "late", 0));
+        json_object_set_new(cell, "end", moments(cell, NULL, 0));
     }
 }
 
@@ -216,11 +248,27 @@ static void add_figure(struct ln__table *table, const json_t *at, const char *fi
     ln__table_number(table, mean, text);
 }
 
+/* "5:23", and of how many runs where not all came so far */
+static void add_target(struct ln__table *table, const json_t *at, size_t runs)
+{
+    char text[96], one[32];
+    size_t n = (size_t)json_integer_value(json_object_get(at, "n"));
+    double mean = json_number_value(json_object_get(json_object_get(at, "time_s"), "mean"));
+    if (n == 0)
+        snprintf(text, sizeof text, "-");
+    else if (n < runs)
+        snprintf(text, sizeof text, "%s (%zu of %zu)", ln__show_time(mean, one), n, runs);
+    else
+        snprintf(text, sizeof text, "%s", ln__show_time(mean, one));
+    ln__table_number(table, n ? mean : INFINITY, text);
+}
+
 int ln__summary_table(struct ln__summary *summary, const struct ln__cli *cli)
 {
-    static const char *const fixed[] = {">at 25 %", ">at 50 %", ">at 75 %", ">at the end", ">up", ">down", ">fleet time", ">runs"};
+    static const char *const fixed[] = {">at 25 %", ">at 50 %", ">at 75 %", ">last quarter", ">at the end", ">up", ">down", ">fleet time", ">runs"};
     static const char *const client[] = {">median client", ">worst tenth"};
-    const char *columns[LN__GRID_KEYS + 12];
+    const char *columns[LN__GRID_KEYS + 12 + LN__TARGETS];
+    char to[LN__TARGETS][24];
     size_t count = 0, i;
     if (cli->json) {
         int failed = json_dumpf(summary->all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
@@ -231,11 +279,15 @@ int ln__summary_table(struct ln__summary *summary, const struct ln__cli *cli)
     bool clients = json_object_get(json_object_get(json_array_get(summary->cells, 0), "end"), "client_median") != NULL;
     for (size_t k = 0; k < summary->grid->keys; k++)
         columns[count++] = summary->grid->of[k].key;
-    for (size_t k = 0; k < 4; k++)
+    for (size_t k = 0; k < 5; k++)
         columns[count++] = fixed[k];
+    for (size_t t = 0; t < summary->targets; t++) {
+        snprintf(to[t], sizeof to[t], ">time to %g %%", 100 * summary->target[t]);
+        columns[count++] = to[t];
+    }
     for (size_t k = 0; k < 2 && clients; k++)
         columns[count++] = client[k];
-    for (size_t k = 4; k < sizeof fixed / sizeof *fixed; k++)
+    for (size_t k = 5; k < sizeof fixed / sizeof *fixed; k++)
         columns[count++] = fixed[k];
     struct ln__table *table = ln__table_new(columns, count);
     json_array_foreach(summary->cells, i, cell)
@@ -245,7 +297,10 @@ int ln__summary_table(struct ln__summary *summary, const struct ln__cli *cli)
             ln__table_text(table, "%s", ln__grid_value(summary->grid, i, k));
         for (size_t s = 0; s < sizeof shares / sizeof *shares; s++)
             add_figure(table, json_array_get(checkpoints, s), "accuracy", NULL);
+        add_figure(table, json_object_get(cell, "late"), "accuracy", NULL);
         add_figure(table, end, "accuracy", NULL);
+        for (size_t t = 0; t < summary->targets; t++)
+            add_target(table, json_array_get(json_object_get(cell, "targets"), t), json_array_size(json_object_get(cell, "runs")));
         if (clients) {
             add_figure(table, end, "client_median", NULL);
             add_figure(table, end, "client_worst10", NULL);

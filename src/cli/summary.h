@@ -5,7 +5,11 @@
 #include "cli/grid.h"
 
 struct ln__summary;
-int ln__summary_new(const struct ln__grid *grid, unsigned seeds, struct ln__summary **out, struct ln_fault *fault) LN_MUST_CHECK;
+#define LN__TARGETS 8 /* at most */
+
+/* target: accuracies 0..1 to which the time is told (may be NULL); grid and target are borrowed. */
+int ln__summary_new(const struct ln__grid *grid, unsigned seeds, const double *target, size_t targets, struct ln__summary **out,
+                    struct ln_fault *fault) LN_MUST_CHECK;
 void ln__summary_free(struct ln__summary *summary);
 
 /* A finished run of a cell, from its folder. */
@@ -13,12 +17,14 @@ int ln__summary_add(struct ln__summary *summary, size_t cell, const struct ln__r
 
 /* dir/compare.json:
  *
- *     name, program, keys [], seeds, cells [{label, values {key: value}, folder, rounds,
- *         runs [{seed, dir (below DIR), ended_by, rows [a line of metrics.jsonl]}],
- *         checkpoints [{at (share of the rounds), round {mean, std}, accuracy {mean, std}, ...}], end {the same}}]
+ *     name, program, keys [], seeds, cells [{label, values {key: value}, folder, rounds, horizon_s,
+ *         runs [{seed, dir (below DIR), ended_by, rows [a line of metrics.jsonl], late {accuracy}}],
+ *         checkpoints [{at (share), round {mean, std}, accuracy {mean, std}, ...}], end {the same},
+ *         late {accuracy {mean, std}}, targets [{target, n, time_s {mean, std}, bytes_up {mean, std}, ...}]}]
  *
- * A checkpoint is each run's first test at or after that share of its rounds, over the runs that came so far (n); std is over the seeds, n - 1 in the
- * divisor, null for one. */
+ * A checkpoint is each run's first test at or after that share of its rounds (of its time, where the recipe has a horizon), a target its first test
+ * of at least that accuracy, over the runs that came so far (n); late is the mean over the tests of a run's last quarter; std is over the seeds,
+ * n - 1 in the divisor, null for one. */
 int ln__summary_write(struct ln__summary *summary, const char *dir, struct ln_fault *fault) LN_MUST_CHECK;
 /* A row a cell; or, with --json, compare.json. */
 int ln__summary_table(struct ln__summary *summary, const struct ln__cli *cli) LN_MUST_CHECK;

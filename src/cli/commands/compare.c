@@ -20,6 +20,8 @@ struct job {
     long seeds;
     bool resume, force;
     struct ln__list sets, vary;
+    double target[LN__TARGETS];
+    size_t targets;
     struct ln__grid grid;
     char dir[PATH_MAX];
 };
@@ -121,7 +123,7 @@ static int write_all(struct job *job, struct ln__summary *summary, struct ln_fau
 static int run_all(struct job *job, struct ln_fault *fault)
 {
     struct ln__summary *summary = NULL;
-    int code = ln__summary_new(&job->grid, (unsigned)job->seeds, &summary, fault);
+    int code = ln__summary_new(&job->grid, (unsigned)job->seeds, job->target, job->targets, &summary, fault);
     for (unsigned number = 0; number < job->seeds && !code; number++) { /* seed by seed, so that a comparison cut short is even */
         for (size_t cell = 0; cell < job->grid.cells && !code; cell++)
             code = run_one(job, cell, number, summary, fault);
@@ -156,18 +158,32 @@ static int compare(struct job *job)
     return code ? ln__cli_fail(code, &fault) : LN__EXIT_DONE;
 }
 
+/* --target 0.6 */
+static int read_targets(struct job *job, const struct ln__list *words)
+{
+    for (size_t i = 0; i < words->count; i++) {
+        char *end;
+        double target = strtod(words->item[i], &end);
+        if (end == words->item[i] || *end || !(target > 0 && target <= 1))
+            return ln__cli_usage("compare", "--target: an accuracy above 0 and up to 1 expected");
+        if (i == LN__TARGETS)
+            return ln__cli_usage("compare", "--target: at most 8 of them");
+        job->target[job->targets++] = target;
+    }
+    return 0;
+}
+
 static int run(struct ln__cli *cli, int argc, char **argv)
 {
     struct job job = {.cli = cli, .seeds = 1};
-    struct ln__list words = {0};
-    const struct ln__flag flags[] = {{"vary", LN__FLAG_LIST, {.list = &job.vary}},
-                                     {"seeds", LN__FLAG_COUNT, {.count = &job.seeds}},
-                                     {"set", LN__FLAG_LIST, {.list = &job.sets}},
-                                     {"out", LN__FLAG_TEXT, {.text = &job.out}},
-                                     {"resume", LN__FLAG_SET, {.set = &job.resume}},
-                                     {"force", LN__FLAG_SET, {.set = &job.force}},
-                                     {0}};
+    struct ln__list words = {0}, targets = {0};
+    const struct ln__flag flags[] = {{"vary", LN__FLAG_LIST, {.list = &job.vary}},  {"seeds", LN__FLAG_COUNT, {.count = &job.seeds}},
+                                     {"target", LN__FLAG_LIST, {.list = &targets}}, {"set", LN__FLAG_LIST, {.list = &job.sets}},
+                                     {"out", LN__FLAG_TEXT, {.text = &job.out}},    {"resume", LN__FLAG_SET, {.set = &job.resume}},
+                                     {"force", LN__FLAG_SET, {.set = &job.force}},  {0}};
     int failed = ln__cli_args("compare", argc, argv, flags, &words, 1, 1);
+    if (!failed)
+        failed = read_targets(&job, &targets);
     if (failed)
         return failed;
     if (job.resume && job.force)
@@ -182,12 +198,15 @@ static int run(struct ln__cli *cli, int argc, char **argv)
 
 const struct ln__command ln__command_compare = {
     .name = "compare",
-    .usage = "compare RECIPE --vary KEY=VALUE,VALUE,... [--vary ...] [--seeds N] [--set KEY=VALUE]... [--out DIR] [--resume | --force]",
+    .usage = "compare RECIPE --vary KEY=VALUE,VALUE,... [--vary ...] [--seeds N] [--target ACCURACY]... [--set KEY=VALUE]... [--out DIR] [--resume | "
+             "--force]",
     .summary = "trains several federations and lays them over each other: mean and spread",
     .help =
         "Runs the product of all values of --vary, each with the recipe's seed and N - 1 following ones, one after another, each in a folder of its\n"
         "own below DIR (runs/NAME-compare): DIR/fedavg/seed-1. The table gives mean and standard deviation over the seeds after a quarter, a half\n"
-        "and three quarters of the rounds and at the end; DIR/report.html lays the curves over each other; DIR/compare.json holds all of it.\n"
+        "and three quarters of the rounds (of the horizon, with stop.time_s), over the last quarter's tests and at the end, and, with --target 0.6, "
+        "the\n"
+        "fleet's time until 60 % are reached; DIR/report.html lays the curves over each other; DIR/compare.json holds all of it.\n"
         "A comparison that was stopped goes on with --resume: finished runs are kept as they are. Values with commas of their own are put in\n"
         "braces: --vary 'strategy={kind: fedprox, mu: 0.1},{kind: fedprox, mu: 1}'.\n",
     .run = run,
