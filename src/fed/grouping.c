@@ -52,6 +52,33 @@ void ln__labels(const struct ln_run *run, uint32_t client, double *counts)
     }
 }
 
+void ln__balance(const struct ln_run *run, uint32_t *list, size_t count, size_t want, const double *all, double *scratch)
+{
+    int classes = ln_run_classes(run);
+    double *joint = scratch, *with = scratch + classes;
+    memset(joint, 0, (size_t)classes * sizeof *joint);
+    for (size_t chosen = 0; chosen < want && chosen < count; chosen++) {
+        size_t best = chosen;
+        double least = INFINITY;
+        for (size_t i = chosen; i < count && chosen > 0; i++) {
+            ln__labels(run, list[i], with);
+            for (int c = 0; c < classes; c++)
+                with[c] += joint[c];
+            double distance = ln__js(with, all, classes);
+            if (distance < least) {
+                least = distance;
+                best = i;
+            }
+        }
+        uint32_t client = list[best];
+        list[best] = list[chosen];
+        list[chosen] = client;
+        ln__labels(run, client, with);
+        for (int c = 0; c < classes; c++)
+            joint[c] += with[c];
+    }
+}
+
 /* ---- one-dimensional clusters ---- */
 
 static int by_value(const void *a, const void *b)

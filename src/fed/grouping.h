@@ -16,6 +16,10 @@ double ln__js(const double *a, const double *b, int classes);
 /* The client's histogram with negative counts cut off. */
 void ln__labels(const struct ln_run *run, uint32_t client, double *counts);
 
+/* Moves to the front of list the `want` clients that go together: the first stays; each next one is that with which the joint labels of those in front come nearest
+ * to `all` (least ln__js, the first of equals). scratch: 2 * classes. */
+void ln__balance(const struct ln_run *run, uint32_t *list, size_t count, size_t want, const double *all, double *scratch);
+
 /* ---- one-dimensional clusters ---- */
 /* Exact k-means of the values (the least sum of squared distances) by dynamic programming; centre[k] ascending. Where there are fewer different values
  * than k, the last centres are repeated from the first ones, and *different says how many differ. count, k > 0. LN_ENOMEM. */

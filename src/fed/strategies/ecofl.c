@@ -27,7 +27,7 @@
 enum { NEARER, FARTHER };
 
 struct options {
-    int64_t groups, clients, sweeps;
+    int64_t groups, clients, candidates, sweeps;
     int neighbour;
     double lambda, latency_weight, threshold, threshold_floor, cap, ewma, deadline, alpha;
     struct ln__probing probing;
@@ -51,6 +51,15 @@ static const struct ln_option options_table[] = {
      .min = 0,
      .max = 1e9,
      .help = "clients of a group's round; 0: train.sample"},
+    {.key = "candidates",
+     .type = LN_OPT_INT,
+     .offset = offsetof(struct options, candidates),
+     .fallback = "1",
+     .min = 1,
+     .max = 1e6,
+     .help = "a round's clients are chosen by labels among so many times as many, drawn at random; 1: at random (the paper; derived: a round of few "
+             "clients "
+             "is as skewed as they are, whatever its group)"},
     {.key = "lambda",
      .type = LN_OPT_REAL,
      .offset = offsetof(struct options, lambda),
@@ -175,7 +184,7 @@ struct state {
     struct group group[LN__GROUPS_MAX];
     uint32_t *group_of; /* LN__NO_GROUP: dropped or not known yet */
     uint8_t *was_in;    /* has been in a group: coming back is rejoining */
-    double *labels, *all, *with;
+    double *labels, *all, *with, *pair;
     uint64_t outside; /* clients without a group */
     uint64_t mixing;  /* number of the group being mixed + 1; 0: none */
     uint64_t tickets, draws, alarmed;
@@ -495,6 +504,22 @@ static int monitor(struct state *self, const struct options *o, struct ln_run *r
 
 /* ---- rounds ---- */
 
+/* Of the `count` members present (census.member): candidates drawn at random, and of them, beginning with a random one, those whose labels together come nearest
+ * to everyone's. Returns how many now lead the list. */
+static size_t choose(struct state *self, const struct options *o, struct ln_run *run, size_t count, size_t want)
+{
+    uint32_t *list = self->census.chosen, draw = (uint32_t)self->draws++;
+    size_t pool = want < count / (size_t)o->candidates ? want * (size_t)o->candidates : count;
+    pool = ln_run_pick(run, draw, self->census.member, count, pool, list);
+    size_t first = (uint64_t)ln_run_draw(run, draw, LN__CLIENT_NONE, 0) * pool >> 32;
+    uint32_t client = list[first];
+    list[first] = list[0];
+    list[0] = client;
+    ln__balance(run, list, pool, want, self->all, self->pair);
+    memcpy(self->census.member, list, pool * sizeof *list);
+    return want < pool ? want : pool;
+}
+
 static int begin(struct state *self, const struct options *o, struct ln_run *run)
 {
     for (uint64_t i = 0; i < self->groups; i++) {
@@ -505,6 +530,8 @@ static int begin(struct state *self, const struct options *o, struct ln_run *run
         if (count == 0)
             continue;
         size_t want = o->clients ? (size_t)o->clients : ln_run_sample_size(run);
+        if (o->candidates > 1)
+            count = choose(self, o, run, count, want);
         struct ln_order like = {.mu = o->mu, .tag = i};
         if (o->deadline > 0 && isfinite(g->threshold))
             like.deadline_s = o->deadline * (group_latency(g) + g->threshold);
@@ -596,7 +623,8 @@ static int allocate(struct state *self, const struct options *o, struct ln_run *
     self->all = ln_run_alloc(run, classes * sizeof(double));
     self->with = ln_run_alloc(run, (clients > classes ? clients : classes) * sizeof(double));
     double *joint = ln_run_alloc(run, LN__GROUPS_MAX * classes * sizeof *joint);
-    if (!self->group_of || !self->was_in || !self->labels || !self->all || !self->with || !joint)
+    self->pair = ln_run_alloc(run, 2 * classes * sizeof(double));
+    if (!self->group_of || !self->was_in || !self->labels || !self->all || !self->with || !self->pair || !joint)
         return LN_ENOMEM;
     for (size_t g = 0; g < LN__GROUPS_MAX; g++)
         self->group[g].labels = joint + g * classes;

@@ -241,6 +241,51 @@ static void labels_decide_with_lambda(void **unused)
     }
 }
 
+static struct {
+    uint32_t client[128];
+    size_t count;
+} sent; /* who was sent out, one after the other */
+
+static void note_client(struct ln_run *run, uint32_t client, const double *from, double *to)
+{
+    (void)run, (void)from, (void)to;
+    if (sent.count < sizeof sent.client / sizeof *sent.client)
+        sent.client[sent.count++] = client;
+}
+
+/* Thirty clients of one label of three each, three a round: at random they seldom have all labels, chosen among all of them always. Chosen or not, different
+ * clients have their turn. */
+static void candidates_even_a_round(void **unused)
+{
+    (void)unused;
+    for (int pass = 0; pass < 2; pass++) {
+        int whole = 0;
+        bool met[30] = {false};
+        options.groups = 1;
+        options.candidates = pass ? 10 : 1;
+        struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 30, 3);
+        for (uint32_t i = 0; i < 30; i++) {
+            memset(run->histogram[i], 0, sizeof run->histogram[i]);
+            run->histogram[i][i % 3] = 10;
+        }
+        run->train = note_client;
+        sent.count = 0;
+        fake_start(run);
+        fake_until_version(run, 40);
+        for (size_t i = 0; i + 3 <= 120; i += 3)
+            whole += (1 << sent.client[i] % 3 | 1 << sent.client[i + 1] % 3 | 1 << sent.client[i + 2] % 3) == 7;
+        int different = 0;
+        for (size_t i = 0; i < 120; i++) {
+            different += !met[sent.client[i]];
+            met[sent.client[i]] = true;
+        }
+        assert_true(sent.count >= 120);
+        assert_true(pass ? whole == 40 : whole < 20);
+        assert_true(different > 20);
+        fake_free(run);
+    }
+}
+
 /* The authors' setting, but latency classes in order of labels: COST mixes labels that latency alone would keep apart. */
 static void grouping_lowers_skew(void **unused)
 {
@@ -392,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup(the_device_half, defaults),
         cmocka_unit_test_setup(algorithm_1, defaults),
         cmocka_unit_test_setup(labels_decide_with_lambda, defaults),
+        cmocka_unit_test_setup(candidates_even_a_round, defaults),
         cmocka_unit_test_setup(grouping_lowers_skew, defaults),
         cmocka_unit_test_setup(a_deadline_lets_go, defaults),
         cmocka_unit_test_setup(no_client_lost, defaults),
