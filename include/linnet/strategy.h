@@ -155,6 +155,9 @@ struct ln_strategy {
     void (*stop)(void *self, const void *options, struct ln_run *run); /* drop references held; may be NULL */
     /* Pure: runs on devices, many at a time. NULL: no device half. */
     void (*local)(const void *options, struct ln_local *local);
+    /* Its sums are of changes: with every update its base is added the other way. Then what a client did not send is a change of zero that counts, also
+     * where updates ask for means over those who sent an entry. */
+    bool changes;
 };
 
 #ifdef __cplusplus

@@ -86,11 +86,13 @@ static int open_client(struct ln_client *client, struct ln_fault *fault)
         return code;
     recipe->data.set = (struct ln_choice){&application.plugin, &client->args};
     recipe->data.partition = (struct ln_choice){&all_mine.plugin, NULL};
+    const uint32_t peers = (uint32_t)recipe->data.clients;
     recipe->data.clients = (int64_t)client->args.id + 1;
     recipe->data.per_client = 0;
     recipe->train.sample = 1;
     code = ln__env_open(recipe, client->args.catalog, ln__kset_best(), client->blobs, &client->env, fault);
     client->opened = code == LN_OK;
+    client->env.peers = peers;
     if (!code)
         code = ln__worker_new(&client->env, NULL, &client->worker, fault);
     if (!code) {
@@ -240,7 +242,7 @@ int ln_client_pack(struct ln_client *client, const float *state, const void **by
     *size = 0;
     int code = ln__update_begin(&client->env, NOBODY, 0, &client->packed);
     for (size_t i = 0; i < count && !code; i++)
-        code = ln__update_add(&client->env, NULL, i, LN__WEIGHTS, state + param[i].offset, &client->packed, &payload, fault);
+        code = ln__update_add(&client->env, NULL, i, &param[i], LN__WEIGHTS, state + param[i].offset, &client->packed, &payload, fault);
     if (!code)
         code = ln__update_end(&client->env, &client->packed);
     if (code)

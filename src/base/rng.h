@@ -21,7 +21,8 @@ enum ln__purpose {
     LN__FOR_CODEC,    /* stochastic rounding */
     LN__FOR_FORMULA,  /* images made by formula */
     LN__FOR_NOISE,    /* privacy */
-    LN__FOR_TEST
+    LN__FOR_TEST,
+    LN__FOR_SUBMODEL /* a task's part of the network */
 };
 
 struct ln__key {

@@ -59,68 +59,71 @@ void ln__device_worked(struct ln__device *device, uint64_t macs)
 
 /* ---- the model comes ---- */
 
-static bool exact(const struct ln_choice *codec)
+/* The tensors of what the client has. */
+static size_t device_params(const struct ln__device *device, const struct ln__param **out)
 {
-    return strcmp(codec->plugin->name, "f32") == 0;
+    return device->part ? ln__graph_params(ln__submodel_graph(device->part), out) : ln__env_params(device->env, out);
 }
 
-/* Through the codec, once for all tasks that start from the same model. */
+/* A whole model through the codec, once for all tasks that start from it. */
 static int decode_down(struct ln__worker *worker, struct ln_blob *blob, const float *model, struct ln_fault *fault)
 {
     if (worker->down == blob)
         return LN_OK;
     const struct ln__env *env = worker->env;
-    const struct ln_choice *codec = &env->recipe->codec.down;
-    const struct ln__param *param;
-    size_t count = ln__env_params(env, &param);
     if (!worker->down_state)
         worker->down_state = ln__mem_zero(env->state, sizeof(float));
     if (!worker->down_bytes)
-        worker->down_bytes = ln__mem_zero(count, sizeof *worker->down_bytes);
+        worker->down_bytes = ln__mem_zero(env->params, sizeof *worker->down_bytes);
     if (!worker->down_state || !worker->down_bytes)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for a model of %zu values", env->state);
     ln__blob_unref(worker->down);
     worker->down = NULL;
-    struct ln__buf bytes;
-    ln__buf_init(&bytes, ln__update_bound(env, codec));
-    int error = LN_OK;
-    for (size_t i = 0; i < count && !error; i++) {
-        struct ln_codec_shape shape = ln__param_shape(&param[i]);
-        ln__buf_clear(&bytes);
-        error = ln__tensor_encode(codec, &shape, model + param[i].offset, &bytes, fault);
-        if (!error)
-            error = ((const struct ln_codec *)codec->plugin)
-                        ->decode(codec->options, &shape, bytes.data, bytes.size, worker->down_state + param[i].offset, fault);
-        worker->down_bytes[i] = bytes.size;
+    for (size_t i = 0; i < env->params; i++) {
+        const struct ln__param *param = &env->param[i];
+        int error =
+            ln__down_tensor(env, param, model + param->offset, worker->down_state + param->offset, &worker->through, &worker->down_bytes[i], fault);
+        if (error)
+            return error;
     }
-    ln__buf_fini(&bytes);
-    if (!error)
-        worker->down = ln__blob_ref(blob);
-    return error;
+    worker->down = ln__blob_ref(blob);
+    return LN_OK;
+}
+
+/* One tensor as the client gets it; its bytes. A part goes through the codec by itself. */
+static int pull_tensor(struct ln__device *device, const float *model, size_t i, float *state, uint64_t *bytes)
+{
+    struct ln__worker *worker = device->worker;
+    const struct ln__env *env = device->env;
+    const struct ln__param *whole = &env->param[i], *param;
+    device_params(device, &param);
+    float *to = state + param[i].offset;
+    bool exact = ln__codec_exact(&env->recipe->codec.down);
+    if (device->part) {
+        ln__submodel_take(device->part, i, model + whole->offset, to);
+        return ln__down_tensor(env, &param[i], to, to, &worker->through, bytes, &device->result->fault);
+    }
+    *bytes = exact ? whole->count * sizeof *to : worker->down_bytes[i];
+    memcpy(to, (exact ? model : worker->down_state) + whole->offset, whole->count * sizeof *to);
+    return LN_OK;
 }
 
 int ln__device_pull(struct ln__device *device, struct ln__segment segment, float *state)
 {
-    struct ln__worker *worker = device->worker;
     const struct ln__env *env = device->env;
-    const void *data;
-    int error = ln__blob_pin(device->task->model, &data, &device->result->fault);
+    const void *model;
+    int error = ln__blob_pin(device->task->model, &model, &device->result->fault);
     if (error)
         return error;
-    const float *model = data;
-    bool plain = exact(&env->recipe->codec.down);
-    if (!plain) {
-        error = decode_down(worker, device->task->model, model, &device->result->fault);
-        model = worker->down_state;
-    }
-    const struct ln__param *param;
-    size_t count = ln__env_params(env, &param), rows = 0;
-    uint64_t payload = 0;
-    for (size_t i = 0; i < count && !error; i++) {
+    if (!device->part && !ln__codec_exact(&env->recipe->codec.down))
+        error = decode_down(device->worker, device->task->model, model, &device->result->fault);
+    size_t rows = 0;
+    uint64_t payload = 0, bytes = 0;
+    for (size_t i = 0; i < env->params && !error; i++) {
         if (!ln__env_holds(env, segment, i))
             continue;
-        memcpy(state + param[i].offset, model + param[i].offset, param[i].count * sizeof *state);
-        payload += plain ? param[i].count * sizeof *state : worker->down_bytes[i];
+        error = pull_tensor(device, model, i, state, &bytes);
+        payload += bytes;
         rows++;
     }
     ln__blob_unpin(device->task->model);
@@ -164,7 +167,7 @@ int ln__device_push(struct ln__device *device, struct ln__segment segment, const
     if (!error && update->keeps && update->keeps(choice->options))
         error = residual_open(device, &residual);
     const struct ln__param *param;
-    size_t count = ln__env_params(env, &param), rows = 0;
+    size_t count = device_params(device, &param), rows = 0;
     uint64_t payload = 0;
     float threshold = 0;
     const struct ln__update_whole whole = {env, segment, before, after};
@@ -184,7 +187,8 @@ int ln__device_push(struct ln__device *device, struct ln__segment segment, const
             .threshold = threshold};
         error = update->select(choice->options, &args, worker->values, &meaning);
         if (!error)
-            error = ln__update_add(env, &env->recipe->codec.up, i, meaning, worker->values, &worker->update, &payload, &device->result->fault);
+            error =
+                ln__update_add(env, &env->recipe->codec.up, i, &param[i], meaning, worker->values, &worker->update, &payload, &device->result->fault);
         rows++;
     }
     if (!error && residual) {
@@ -206,7 +210,8 @@ int ln__session_push(struct ln__session *session, struct ln__segment segment, co
     int error = ln__worker_update(session->worker, session->task, &session->result->fault);
     for (size_t i = 0; i < count && !error; i++) {
         if (ln__env_holds(env, segment, i))
-            error = ln__update_add(env, NULL, i, LN__WEIGHTS, state + param[i].offset, &session->worker->update, &payload, &session->result->fault);
+            error = ln__update_add(env, NULL, i, &param[i], LN__WEIGHTS, state + param[i].offset, &session->worker->update, &payload,
+                                   &session->result->fault);
     }
     return error;
 }
@@ -254,55 +259,102 @@ double ln__task_rate(const struct ln__env *env, double progress)
     return ln__optimizer_lr(&env->recipe->train.optimizer) * schedule->rate(choice->options, progress, (double)env->recipe->train.rounds);
 }
 
-struct epoch {
+#define STEP_PARTS 8 /* widths of one task that are remembered */
+
+/* A task's training: epoch after epoch, step after step. */
+struct training {
     struct ln__device *device;
     struct ln__trainer *trainer;
-    uint32_t number;
-    uint64_t *step;
-    double rate;
-    double loss;
+    uint32_t epoch;
+    uint64_t step;
+    double rate, loss; /* loss, correct: of the epoch */
     uint64_t correct;
+    double share; /* of the channels, of what the client has */
+    struct {
+        double share;
+        struct ln__submodel *part;
+    } narrow[STEP_PARTS]; /* of the steps so far */
+    size_t narrows;
 };
 
-static int one_epoch(struct epoch *epoch)
+/* The part of what the client has that this step is for; NULL: all of it. */
+static int step_part(struct training *training, const struct ln__submodel **out)
 {
-    struct ln__device *device = epoch->device;
+    const struct ln__device *device = training->device;
+    *out = NULL;
+    if (!device->part)
+        return LN_OK;
+    double share = ln__env_share(device->env, device->task->client, device->task->turn, (int64_t)training->step);
+    if (share >= training->share)
+        return LN_OK;
+    for (size_t i = 0; i < STEP_PARTS && i < training->narrows; i++) {
+        *out = training->narrow[i].part;
+        if (training->narrow[i].share == share)
+            return LN_OK;
+    }
+    size_t at = training->narrows++ % STEP_PARTS;
+    ln__submodel_free(training->narrow[at].part);
+    training->narrow[at].part = NULL;
+    int error = ln__env_leading(device->env, share, device->part, &training->narrow[at].part, &device->result->fault);
+    training->narrow[at].share = share;
+    *out = training->narrow[at].part;
+    return error;
+}
+
+static uint64_t step_macs(const struct ln__device *device, const struct ln__submodel *part)
+{
+    const struct ln__segment whole = {0, -1};
+    if (!part)
+        part = device->part;
+    return part ? ln__segment_macs_train(ln__submodel_graph(part), whole)
+                : ln__sparse_macs_train(device->env->graph, whole, &device->env->recipe->sparsity);
+}
+
+static int one_step(struct training *training, uint32_t at, int n, uint64_t macs)
+{
+    struct ln__device *device = training->device;
     const struct ln__env *env = device->env;
     struct ln__worker *worker = device->worker;
     const struct ln_strategy *strategy = (const struct ln_strategy *)env->recipe->strategy.plugin;
-    uint32_t batch = (uint32_t)env->recipe->train.batch;
-    uint64_t macs = ln__sparse_macs_train(env->graph, (struct ln__segment){0, -1}, &env->recipe->sparsity);
-    ln__epoch_order(device->key, epoch->number, worker->order, device->samples);
-    epoch->loss = 0;
-    epoch->correct = 0;
+    const struct ln__batch_args args = {.set = &env->set,
+                                        .split = LN__TRAIN,
+                                        .index = device->index,
+                                        .order = worker->order + at,
+                                        .augment = env->augment.crop || env->augment.flip ? &env->augment : NULL,
+                                        .key = device->key,
+                                        .epoch = training->epoch};
+    ln__batch_fill(&args, n, worker->x, worker->y);
+    struct ln_local local = {.epoch = training->epoch, .mu = device->task->mu};
+    if (strategy->local)
+        strategy->local(env->recipe->strategy.options, &local);
+    struct ln__trainer_step step = {.n = n, .x = worker->x, .label = worker->y, .lr = training->rate, .mu = local.proximal};
+    struct ln__loss loss = {0};
+    int error = step_part(training, &step.part);
+    step.draw = (struct ln__net_draw){.key = device->key, .step = training->step++};
+    if (!error)
+        error = ln__trainer_step(training->trainer, &step, &loss, &device->result->fault);
+    if (error)
+        return error;
+    training->loss += loss.sum;
+    training->correct += (uint64_t)loss.correct;
+    ln__device_worked(device, (step.part ? step_macs(device, step.part) : macs) * (uint64_t)n);
+    return LN_OK;
+}
+
+static int one_epoch(struct training *training)
+{
+    struct ln__device *device = training->device;
+    uint32_t batch = (uint32_t)device->env->recipe->train.batch;
+    uint64_t macs = step_macs(device, NULL);
+    ln__epoch_order(device->key, training->epoch, device->worker->order, device->samples);
+    training->loss = 0;
+    training->correct = 0;
     for (uint32_t at = 0; at < device->samples; at += batch) {
-        if (ln__worker_stopped(worker))
+        if (ln__worker_stopped(device->worker))
             return LN_EINTERRUPTED;
-        int n = (int)(device->samples - at < batch ? device->samples - at : batch);
-        const struct ln__batch_args args = {.set = &env->set,
-                                            .split = LN__TRAIN,
-                                            .index = device->index,
-                                            .order = worker->order + at,
-                                            .augment = env->augment.crop || env->augment.flip ? &env->augment : NULL,
-                                            .key = device->key,
-                                            .epoch = epoch->number};
-        ln__batch_fill(&args, n, worker->x, worker->y);
-        struct ln_local local = {.epoch = epoch->number, .mu = device->task->mu};
-        if (strategy->local)
-            strategy->local(env->recipe->strategy.options, &local);
-        const struct ln__trainer_step step = {.n = n,
-                                              .x = worker->x,
-                                              .label = worker->y,
-                                              .lr = epoch->rate,
-                                              .mu = local.proximal,
-                                              .draw = {.key = device->key, .step = (*epoch->step)++}};
-        struct ln__loss loss = {0};
-        int error = ln__trainer_step(epoch->trainer, &step, &loss, &device->result->fault);
+        int error = one_step(training, at, (int)(device->samples - at < batch ? device->samples - at : batch), macs);
         if (error)
             return error;
-        epoch->loss += loss.sum;
-        epoch->correct += (uint64_t)loss.correct;
-        ln__device_worked(device, macs * (uint64_t)n);
     }
     return LN_OK;
 }
@@ -310,35 +362,42 @@ static int one_epoch(struct epoch *epoch)
 int ln__device_train(struct ln__device *device, const float *start, float *end)
 {
     struct ln__result *result = device->result;
-    uint64_t step = 0;
-    struct epoch epoch = {.device = device, .step = &step, .rate = ln__task_rate(device->env, device->task->progress)};
+    const struct ln__task *task = device->task;
+    struct training training = {.device = device, .rate = ln__task_rate(device->env, task->progress)};
+    if (device->part)
+        training.share = ln__env_share(device->env, task->client, task->turn, LN__SUB_TASK);
     int error = ln__worker_order(device->worker, device->samples, &result->fault);
     if (!error)
-        error = ln__worker_trainer(device->worker, &epoch.trainer, &result->fault);
-    if (!error && ln__trace_reserve(&result->trace, 2 * (size_t)device->task->epochs + 2)) /* whole batches and the rest, and what follows */
+        error = ln__worker_trainer(device->worker, device->part, &training.trainer, &result->fault);
+    if (!error && ln__trace_reserve(&result->trace, 2 * (size_t)task->epochs + 2)) /* whole batches and the rest, and what follows */
         error = ln_fault_set(&result->fault, LN_ENOMEM, "no memory for a task's trace");
     if (!error)
-        error = ln__trainer_load(epoch.trainer, start, &result->fault);
-    for (uint32_t e = 0; e < device->task->epochs && !error; e++) {
-        epoch.number = e;
-        error = one_epoch(&epoch);
+        error = ln__trainer_load(training.trainer, start, &result->fault);
+    for (uint32_t e = 0; e < task->epochs && !error; e++) {
+        training.epoch = e;
+        error = one_epoch(&training);
     }
     if (!error)
-        error = ln__trainer_store(epoch.trainer, end, &result->fault);
+        error = ln__trainer_store(training.trainer, end, &result->fault);
+    for (size_t i = 0; i < STEP_PARTS; i++)
+        ln__submodel_free(training.narrow[i].part);
     if (error)
         return error;
     result->samples = device->samples;
-    result->loss = device->samples ? epoch.loss / device->samples : 0;
-    result->accuracy = device->samples ? (double)epoch.correct / device->samples : 0;
+    result->loss = device->samples ? training.loss / device->samples : 0;
+    result->accuracy = device->samples ? (double)training.correct / device->samples : 0;
     return LN_OK;
 }
 
-void ln__segment_least(const struct ln__env *env, const struct ln_choice *codec, struct ln__segment segment, uint64_t *payload, uint64_t *wire)
+void ln__segment_least(const struct ln__env *env, const struct ln__submodel *part, const struct ln_choice *codec, struct ln__segment segment,
+                       uint64_t *payload, uint64_t *wire)
 {
-    const struct ln__param *param;
-    size_t count = ln__env_params(env, &param), rows = 0;
+    const struct ln__param *param = env->param;
+    size_t rows = 0;
+    if (part)
+        ln__graph_params(ln__submodel_graph(part), &param);
     *payload = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < env->params; i++) {
         if (!ln__env_holds(env, segment, i))
             continue;
         struct ln_codec_shape shape = ln__param_shape(&param[i]);

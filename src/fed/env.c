@@ -6,6 +6,7 @@
 #include "nn/sparsity.h"
 #include "nn/weights.h"
 
+#include <math.h>
 #include <string.h>
 
 #define SIDE_SEED 0x5349444500000000u /* apart from the model's tensors of the same numbers */
@@ -21,6 +22,45 @@ bool ln__env_holds(const struct ln__env *env, struct ln__segment segment, size_t
     const struct ln__param *of_graph;
     size_t graphs = ln__graph_params(env->graph, &of_graph);
     return param < graphs ? ln__segment_holds(env->graph, segment, param) : param < env->params && segment.from == 0;
+}
+
+/* ---- parts of the network ---- */
+
+static const struct ln__sparsity *sparsity_of(const struct ln__env *env)
+{
+    return (const struct ln__sparsity *)env->recipe->sparsity.plugin;
+}
+
+bool ln__env_submodels(const struct ln__env *env)
+{
+    return sparsity_of(env)->submodel != NULL;
+}
+
+static struct ln__sub_how sub_how(const struct ln__env *env, uint32_t client, uint32_t turn, int64_t step)
+{
+    const struct ln__sub_draw draw = {
+        .key = {.seed = (uint64_t)env->recipe->seed, .round = turn, .client = client}, .clients = env->peers, .step = step};
+    struct ln__sub_how how = {.share = 1};
+    sparsity_of(env)->submodel(env->recipe->sparsity.options, &draw, &how);
+    return how;
+}
+
+double ln__env_share(const struct ln__env *env, uint32_t client, uint32_t turn, int64_t step)
+{
+    return sub_how(env, client, turn, step).share;
+}
+
+int ln__env_submodel(const struct ln__env *env, uint32_t client, uint32_t turn, struct ln__submodel **out, struct ln_fault *fault)
+{
+    const struct ln__submodel_args args = {.graph = env->graph,
+                                           .how = sub_how(env, client, turn, LN__SUB_TASK),
+                                           .key = {.seed = (uint64_t)env->recipe->seed, .round = turn, .client = client}};
+    return ln__submodel_new(&args, out, fault);
+}
+
+int ln__env_leading(const struct ln__env *env, double share, const struct ln__submodel *within, struct ln__submodel **out, struct ln_fault *fault)
+{
+    return ln__submodel_new(&(struct ln__submodel_args){.graph = env->graph, .how = {.share = share}, .within = within}, out, fault);
 }
 
 /* The tensors of both graphs in one list. */
@@ -147,6 +187,11 @@ static int check_update(const struct ln__env *env, struct ln_fault *fault)
     const struct ln__update *update = (const struct ln__update *)choice->plugin;
     if (update->keeps && update->keeps(choice->options) && env->method->site)
         return ln_fault_set(fault, LN_ECONFIG, "update.error_feedback: method %s keeps something else of its clients", env->method->plugin.name);
+    if (update->keeps && update->keeps(choice->options) && ln__env_submodels(env))
+        return ln_fault_set(fault, LN_ECONFIG,
+                            "update.error_feedback: with sparsity %s a client has another part of the network in its next task, "
+                            "so what it did not send may have no place there",
+                            sparsity_of(env)->plugin.name);
     return update->check ? update->check(choice->options, env, fault) : LN_OK;
 }
 
@@ -157,6 +202,11 @@ static int check_sparsity(const struct ln__env *env, struct ln_fault *fault)
     const struct ln__sparsity *sparsity = (const struct ln__sparsity *)choice->plugin;
     struct ln__sparse_how how;
     double of_node[LN__NODES];
+    if (sparsity->submodel && env->method->open)
+        return ln_fault_set(fault, LN_ECONFIG,
+                            "sparsity: with %s a client has a part of every layer, but the server's half of method %s has its layers "
+                            "whole; method full goes with it",
+                            sparsity->plugin.name, env->method->plugin.name);
     if (!sparsity->how)
         return LN_OK;
     sparsity->how(choice->options, &how);
@@ -170,10 +220,20 @@ static int check_sparsity(const struct ln__env *env, struct ln_fault *fault)
 static int check_memory(struct ln__env *env, struct ln_fault *fault)
 {
     const struct ln__recipe *recipe = env->recipe;
-    if (!recipe->train.memory_mb && !((const struct ln__sparsity *)recipe->sparsity.plugin)->how)
+    if (!recipe->train.memory_mb && !sparsity_of(env)->how)
         return LN_OK;
+    struct ln__submodel *widest = NULL;
+    int error = LN_OK;
+    if (ln__env_submodels(env)) {
+        double share = 0;
+        for (uint32_t c = 0; c < env->shares.clients; c++)
+            share = fmax(share, ln__env_share(env, c, 0, LN__SUB_TASK));
+        error = ln__env_leading(env, share, NULL, &widest, fault);
+    }
+    if (error)
+        return error;
     struct ln__plan *plan;
-    const struct ln__plan_args args = {.graph = env->graph,
+    const struct ln__plan_args args = {.graph = widest ? ln__submodel_graph(widest) : env->graph,
                                        .segment = {0, -1},
                                        .batch = (int)recipe->train.batch,
                                        .train = true,
@@ -182,16 +242,17 @@ static int check_memory(struct ln__env *env, struct ln_fault *fault)
                                        .optimizer = &recipe->train.optimizer,
                                        .sparsity = &recipe->sparsity,
                                        .memory_max = (size_t)recipe->train.memory_mb * 1000000};
-    int error = ln__plan_new(&args, &plan, fault);
+    error = ln__plan_new(&args, &plan, fault);
     if (!error)
         ln__plan_free(plan);
+    ln__submodel_free(widest);
     return error;
 }
 
 int ln__env_open(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, struct ln__blobs *blobs,
                  struct ln__env *out, struct ln_fault *fault)
 {
-    *out = (struct ln__env){.recipe = recipe, .catalog = catalog, .kset = kset, .blobs = blobs};
+    *out = (struct ln__env){.recipe = recipe, .catalog = catalog, .kset = kset, .blobs = blobs, .peers = (uint32_t)recipe->data.clients};
     struct ln__method_needs needs = {0};
     int error = open_data(out, fault);
     if (!error)

@@ -6,7 +6,7 @@
 #include "base/conf.h"
 #include "base/pool.h"
 #include "data/data.h"
-#include "nn/nn.h"
+#include "nn/submodel.h"
 #include "store/blobs.h"
 
 enum ln__init { LN__INIT_RANDOM, LN__INIT_PARTIAL, LN__INIT_HOLISTIC, LN__INIT_ALL };
@@ -76,6 +76,7 @@ struct ln__env {
     struct ln__param *param; /* all tensors that travel and are averaged: the graph's, then the side's, whose offsets follow */
     size_t params;
     uint64_t keep_max;       /* bytes of clients' keeps at most, those of the oldest rounds go first; 0: any */
+    uint32_t peers;          /* clients of the run, also where this process has one of them only */
     double *sparsity;        /* [params] share of the weights that rest in training; 0: dense */
     float *initial;          /* the initial state */
     size_t state, trainable; /* floats: of both graphs; of the model's parameters */
@@ -85,6 +86,15 @@ struct ln__env {
 size_t ln__env_params(const struct ln__env *env, const struct ln__param **out);
 /* Whether the tensor travels with the segment: the side's go with those that begin at the input, where the device is. */
 bool ln__env_holds(const struct ln__env *env, struct ln__segment segment, size_t param);
+
+/* Whether devices have parts of the network (recipe key sparsity: nn/submodel.h). */
+bool ln__env_submodels(const struct ln__env *env);
+/* The share of each layer's channels of that task, or of a step of it. */
+double ln__env_share(const struct ln__env *env, uint32_t client, uint32_t turn, int64_t step);
+/* The part that a task is for; with within (the task's), that of a step with that share. */
+int ln__env_submodel(const struct ln__env *env, uint32_t client, uint32_t turn, struct ln__submodel **out, struct ln_fault *fault) LN_MUST_CHECK;
+int ln__env_leading(const struct ln__env *env, double share, const struct ln__submodel *within, struct ln__submodel **out,
+                    struct ln_fault *fault) LN_MUST_CHECK;
 
 /* Opens data, graph and partition, binds the method, and refuses by name what cannot go together. blobs is borrowed. */
 int ln__env_open(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, struct ln__blobs *blobs,

@@ -32,6 +32,7 @@ struct ln__device {
     uint32_t samples;
     struct ln__link *link;
     struct ln__result *result;
+    const struct ln__submodel *part; /* what the client has of the network: states are of its graph; NULL: all */
 };
 
 /* Helpers for device halves (fed/device.c). */
@@ -46,7 +47,9 @@ int ln__device_train(struct ln__device *device, const float *start, float *end) 
 /* The server half's part of the result, as it is: no codec, it travels nowhere. After the device's, in order of layers. */
 int ln__session_push(struct ln__session *session, struct ln__segment segment, const float *state) LN_MUST_CHECK;
 /* Payload and wire bytes of a segment's tensors at the least, in a message of their own. */
-void ln__segment_least(const struct ln__env *env, const struct ln_choice *codec, struct ln__segment segment, uint64_t *payload, uint64_t *wire);
+/* part: of that; NULL: of the whole. */
+void ln__segment_least(const struct ln__env *env, const struct ln__submodel *part, const struct ln_choice *codec, struct ln__segment segment,
+                       uint64_t *payload, uint64_t *wire);
 double ln__task_rate(const struct ln__env *env, double progress); /* the learning rate there */
 #define LN__ENVELOPE 32                                           /* bytes around a message on the wire: kind, task, sequence, length, check */
 /* A state-sized buffer of the worker's; slot 0..3, of which 3 is overwritten when a task has ended. NULL: no memory. */

@@ -292,8 +292,8 @@ int ln__split_least(const struct ln__halves *split, const struct ln__task *task,
     struct ln__trace_row pull = {.mark = LN__MARK_PULL, .times = 1, .wire_up = LN__ENVELOPE, .wire_down = LN__ENVELOPE};
     struct ln__trace_row push = {.mark = LN__MARK_POST, .times = 1};
     if (!frozen) {
-        ln__segment_least(split->env, &recipe->codec.down, split->device, &pull.bytes_down, &pull.wire_down);
-        ln__segment_least(split->env, &recipe->codec.up, split->device, &push.bytes_up, &push.wire_up);
+        ln__segment_least(split->env, NULL, &recipe->codec.down, split->device, &pull.bytes_down, &pull.wire_down);
+        ln__segment_least(split->env, NULL, &recipe->codec.up, split->device, &push.bytes_up, &push.wire_up);
     }
     int error = ln__trace_add(trace, &pull);
     for (uint32_t pass = 0; pass < passes; pass++) {

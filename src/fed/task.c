@@ -54,9 +54,11 @@ static int run_train(struct ln__worker *worker, const struct ln__task *task, str
                                 .samples = (uint32_t)(env->shares.start[task->client + 1] - env->shares.start[task->client]),
                                 .link = &link,
                                 .result = result};
-    int error = LN_OK;
+    struct ln__submodel *part = NULL;
+    int error = ln__env_submodels(env) ? ln__env_submodel(env, task->client, task->turn, &part, &result->fault) : LN_OK;
+    device.part = part;
     worker->updating = false;
-    if (method->open) {
+    if (!error && method->open) {
         error = method->open(plan, &session);
         link.session = error ? NULL : &session;
         if (!error)
@@ -75,6 +77,7 @@ static int run_train(struct ln__worker *worker, const struct ln__task *task, str
     if (!error)
         error = finish_update(worker, result);
     worker->updating = false;
+    ln__submodel_free(part);
     return error;
 }
 
@@ -183,7 +186,7 @@ int ln__task_least(const struct ln__env *env, const struct ln__task *task, struc
         return env->method->least ? env->method->least(env->method_plan, env, task, samples, out) : LN_OK;
     const struct ln__segment whole = {0, -1};
     struct ln__trace_row pull = {.mark = LN__MARK_PULL, .times = 1, .wire_up = LN__ENVELOPE};
-    ln__segment_least(env, &env->recipe->codec.down, whole, &pull.bytes_down, &pull.wire_down);
+    ln__segment_least(env, NULL, &env->recipe->codec.down, whole, &pull.bytes_down, &pull.wire_down);
     int error = ln__trace_add(out, &pull);
     if (!error && samples)
         error = ln__trace_add(

@@ -1,6 +1,7 @@
 #include "fed/update.h"
 
 #include "fed/fold.h"
+#include <linnet/strategy.h>
 
 #include <string.h>
 
@@ -50,21 +51,42 @@ int ln__tensor_encode(const struct ln_choice *choice, const struct ln_codec_shap
     return error;
 }
 
-int ln__update_add(const struct ln__env *env, const struct ln_choice *codec, size_t param, enum ln__meaning meaning, const float *values,
-                   struct ln__buf *out, uint64_t *payload, struct ln_fault *fault)
+int ln__down_tensor(const struct ln__env *env, const struct ln__param *param, const float *x, float *y, struct ln__buf *buf, uint64_t *bytes,
+                    struct ln_fault *fault)
 {
-    const struct ln__param *params;
-    size_t count = ln__env_params(env, &params);
+    const struct ln_choice *choice = &env->recipe->codec.down;
+    const struct ln_codec *codec = (const struct ln_codec *)choice->plugin;
+    const struct ln_codec_shape shape = ln__param_shape(param);
+    *bytes = param->count * sizeof *x;
+    if (ln__codec_exact(choice)) {
+        if (y != x)
+            memcpy(y, x, param->count * sizeof *x);
+        return LN_OK;
+    }
+    ln__buf_clear(buf);
+    int error = ln__tensor_encode(choice, &shape, x, buf, fault);
+    *bytes = buf->size;
+    return error ? error : codec->decode(choice->options, &shape, buf->data, buf->size, y, fault);
+}
+
+bool ln__codec_exact(const struct ln_choice *codec)
+{
+    return strcmp(codec->plugin->name, "f32") == 0;
+}
+
+int ln__update_add(const struct ln__env *env, const struct ln_choice *codec, size_t index, const struct ln__param *param, enum ln__meaning meaning,
+                   const float *values, struct ln__buf *out, uint64_t *payload, struct ln_fault *fault)
+{
     struct ln__update_head head;
     memcpy(&head, out->data, sizeof head);
-    if (param >= count || head.rows >= count)
-        return ln_fault_set(fault, LN_EINVALID, "an update of more tensors than the model's %zu", count);
-    struct ln_codec_shape shape = ln__param_shape(&params[param]);
+    if (index >= env->params || head.rows >= env->params)
+        return ln_fault_set(fault, LN_EINVALID, "an update of more tensors than the model's %zu", env->params);
+    struct ln_codec_shape shape = ln__param_shape(param);
     size_t before = out->size;
-    int error = codec ? ln__tensor_encode(codec, &shape, values, out, fault) : ln__buf_add(out, values, params[param].count * sizeof *values);
+    int error = codec ? ln__tensor_encode(codec, &shape, values, out, fault) : ln__buf_add(out, values, param->count * sizeof *values);
     if (error)
-        return ln_fault_set(fault, error, "%s: no room in the update", params[param].name);
-    const struct ln__update_row row = {.param = (uint32_t)param, .meaning = (uint32_t)meaning | (codec ? 0 : LN__PLAIN), .bytes = out->size - before};
+        return ln_fault_set(fault, error, "%s: no room in the update", param->name);
+    const struct ln__update_row row = {.param = (uint32_t)index, .meaning = (uint32_t)meaning | (codec ? 0 : LN__PLAIN), .bytes = out->size - before};
     memcpy(out->data + sizeof head + head.rows * sizeof row, &row, sizeof row);
     head.rows++;
     memcpy(out->data, &head, sizeof head);
@@ -86,40 +108,133 @@ int ln__update_end(const struct ln__env *env, struct ln__buf *out)
     return LN_OK;
 }
 
-/* A tensor's weights from its row. */
-static int read_tensor(const struct ln__env *env, const struct ln__update_head *head, const struct ln__update_row *row, const unsigned char *bytes,
-                       const float *base, float *state, unsigned char *sent, struct ln_fault *fault)
+/* A message being read. */
+struct reading {
+    const struct ln__env *env;
+    struct ln__update_head head;
+    struct ln__submodel *part;     /* what the client had; NULL: all */
+    const struct ln__param *param; /* of the part, or of the run */
+    float *values, *from, *got;    /* of one tensor: a part's values, what of the model it begins at, and that as it went down; as needed */
+    struct ln__buf through;
+};
+
+static size_t largest(const struct ln__env *env)
 {
-    const struct ln__param *param = &env->param[row->param];
-    const struct ln__update *update = (const struct ln__update *)env->recipe->update.plugin;
-    const struct ln_choice *choice = &env->recipe->codec.up;
+    size_t most = 1;
+    for (size_t i = 0; i < env->params; i++)
+        most = env->param[i].count > most ? env->param[i].count : most;
+    return most;
+}
+
+static void reading_fini(struct reading *reading)
+{
+    ln__submodel_free(reading->part);
+    ln__mem_free(reading->values);
+    ln__buf_fini(&reading->through);
+}
+
+static int reading_init(const struct ln__env *env, const struct ln__update_head *head, struct reading *out, struct ln_fault *fault)
+{
+    *out = (struct reading){.env = env, .head = *head, .param = env->param};
+    ln__buf_init(&out->through, ln__update_bound(env, &env->recipe->codec.down));
+    if (!ln__env_submodels(env) && ln__codec_exact(&env->recipe->codec.down))
+        return LN_OK;
+    size_t most = largest(env);
+    out->values = ln__mem_alloc(3 * most * sizeof *out->values);
+    if (!out->values)
+        return ln_fault_set(fault, LN_ENOMEM, "no memory to read an update");
+    out->from = out->values + most;
+    out->got = out->from + most;
+    if (!ln__env_submodels(env))
+        return LN_OK;
+    int error = ln__env_submodel(env, head->client, head->turn, &out->part, fault);
+    if (!error)
+        ln__graph_params(ln__submodel_graph(out->part), &out->param);
+    return error;
+}
+
+/* Weights or differences, decoded and taken back; sent: of each entry, or NULL. */
+static int decode_tensor(const struct reading *reading, const struct ln__update_row *row, const unsigned char *bytes, float *to, unsigned char *sent,
+                         struct ln_fault *fault)
+{
+    const struct ln__recipe *recipe = reading->env->recipe;
+    const struct ln__update *update = (const struct ln__update *)recipe->update.plugin;
+    const struct ln_choice *codec = &recipe->codec.up;
+    const struct ln__param *param = &reading->param[row->param];
     struct ln_codec_shape shape = ln__param_shape(param);
-    float *to = state + param->offset;
-    int error = LN_OK;
-    if (row->meaning & LN__PLAIN) {
-        if (row->bytes != param->count * sizeof *to)
-            return ln_fault_set(fault, LN_ECORRUPT, "%s: %llu bytes of plain floats for %zu values", param->name, (unsigned long long)row->bytes,
-                                param->count);
-        memcpy(to, bytes, row->bytes);
-    } else {
-        error = ((const struct ln_codec *)choice->plugin)->decode(choice->options, &shape, bytes, row->bytes, to, fault);
+    int error = ((const struct ln_codec *)codec->plugin)->decode(codec->options, &shape, bytes, row->bytes, to, fault);
+    for (size_t i = 0; i < param->count && sent && !error; i++)
+        sent[i] = to[i] != 0;
+    if (error || !update->restore)
+        return error;
+    const struct ln__key key = {.seed = (uint64_t)recipe->seed, .round = reading->head.turn, .client = reading->head.client};
+    error = update->restore(recipe->update.options, param, key, to, sent);
+    return error ? ln_fault_set(fault, error, "%s: an update of %s cannot be taken back", param->name, update->plugin.name) : LN_OK;
+}
+
+/* From what was sent to the weights it stands for; from: the model's there. */
+static int place(struct reading *reading, const struct ln__update_row *row, const float *from, float *values, struct ln_fault *fault)
+{
+    const struct ln__env *env = reading->env;
+    const struct ln__param *param = &reading->param[row->param];
+    bool changes = ((const struct ln_strategy *)env->recipe->strategy.plugin)->changes, exact = ln__codec_exact(&env->recipe->codec.down);
+    bool difference = row->meaning == LN__DIFFERENCE;
+    const float *got = from;
+    uint64_t crossed;
+    if (!exact && difference != changes) { /* differences lead from what was got, weights moved as far from it as they are */
+        int error = ln__down_tensor(env, param, from, reading->got, &reading->through, &crossed, fault);
+        if (error)
+            return error;
+        got = reading->got;
     }
+    for (size_t i = 0; i < param->count && difference; i++)
+        values[i] += got[i];
+    for (size_t i = 0; i < param->count && !difference && got != from; i++)
+        values[i] += from[i] - got[i];
+    return LN_OK;
+}
+
+/* The part of a tensor that the client had. */
+static int read_part(struct reading *reading, const struct ln__update_row *row, const unsigned char *bytes, const float *base, float *to,
+                     unsigned char *sent, struct ln_fault *fault)
+{
+    size_t count = reading->env->param[row->param].count;
+    int error = decode_tensor(reading, row, bytes, reading->values, NULL, fault);
+    ln__submodel_take(reading->part, row->param, base, reading->from);
+    if (!error)
+        error = place(reading, row, reading->from, reading->values, fault);
     if (error)
         return error;
-    bool plain = (row->meaning & LN__PLAIN) != 0;
-    for (size_t i = 0; i < param->count && sent; i++)
-        sent[param->offset + i] = plain || to[i] != 0;
-    if (update->restore && !plain) {
-        const struct ln__key key = {.seed = (uint64_t)env->recipe->seed, .round = head->turn, .client = head->client};
-        error = update->restore(env->recipe->update.options, param, key, to, sent ? sent + param->offset : NULL);
-        if (error)
-            return ln_fault_set(fault, error, "%s: an update of %s cannot be taken back", param->name, update->plugin.name);
+    memcpy(to, base, count * sizeof *to);
+    ln__submodel_give(reading->part, row->param, reading->values, to);
+    if (sent)
+        ln__submodel_mark(reading->part, row->param, sent);
+    return LN_OK;
+}
+
+/* A tensor's weights from its row. */
+static int read_tensor(struct reading *reading, const struct ln__update_row *row, const unsigned char *bytes, const float *base, float *state,
+                       unsigned char *sent, struct ln_fault *fault)
+{
+    const struct ln__param *param = &reading->env->param[row->param];
+    float *to = state + param->offset;
+    const float *from = base + param->offset;
+    if (sent)
+        sent += param->offset;
+    if (!(row->meaning & LN__PLAIN)) {
+        if (reading->part)
+            return read_part(reading, row, bytes, from, to, sent, fault);
+        int error = decode_tensor(reading, row, bytes, to, sent, fault);
+        return error ? error : place(reading, row, from, to, fault);
     }
-    if ((row->meaning & ~LN__PLAIN) == LN__DIFFERENCE) {
-        const float *from = base + param->offset;
-        for (size_t i = 0; i < param->count; i++)
-            to[i] += from[i];
-    }
+    if (row->bytes != param->count * sizeof *to)
+        return ln_fault_set(fault, LN_ECORRUPT, "%s: %llu bytes of plain floats for %zu values", param->name, (unsigned long long)row->bytes,
+                            param->count);
+    memcpy(to, bytes, row->bytes);
+    if (sent)
+        memset(sent, 1, param->count);
+    for (size_t i = 0; i < param->count && row->meaning == (LN__PLAIN | LN__DIFFERENCE); i++)
+        to[i] += from[i];
     return LN_OK;
 }
 
@@ -145,38 +260,50 @@ int ln__update_read(const struct ln__env *env, const void *message, size_t size,
     return ln__update_read_sent(env, message, size, base, state, NULL, fault);
 }
 
-int ln__update_read_sent(const struct ln__env *env, const void *message, size_t size, const float *base, float *state, unsigned char *sent,
-                         struct ln_fault *fault)
+static int read_rows(struct reading *reading, const unsigned char *bytes, size_t size, const float *base, float *state, unsigned char *sent,
+                     struct ln_fault *fault)
 {
-    const struct ln__param *param;
-    size_t count = ln__env_params(env, &param);
-    const unsigned char *bytes = message;
-    struct ln__update_head head = {0};
-    if (size >= sizeof head)
-        memcpy(&head, bytes, sizeof head);
-    if (head.magic != LN__UPDATE_MAGIC || head.rows > count || size < sizeof head + head.rows * sizeof(struct ln__update_row))
-        return ln_fault_set(fault, LN_ECORRUPT, "an update of %zu bytes is none: its head is damaged", size);
-    size_t at = sizeof head + head.rows * sizeof(struct ln__update_row), ascending = 0;
-    if (sent)
-        memset(sent, 0, env->state);
+    const struct ln__env *env = reading->env;
+    const struct ln__update_head *head = &reading->head;
+    size_t at = sizeof *head + head->rows * sizeof(struct ln__update_row), ascending = 0;
     bool sorted = true; /* they mostly are; a device's part and a server's may follow each other */
-    for (uint32_t r = 0; r < head.rows; r++) {
+    for (uint32_t r = 0; r < head->rows; r++) {
         struct ln__update_row row = row_at(bytes, r);
         sorted &= row.param >= ascending;
         ascending = (size_t)row.param + 1;
-        if (row.param >= count || (row.meaning & ~LN__PLAIN) > LN__DIFFERENCE || row.bytes > size - at || (!sorted && has_row(bytes, r, row.param)))
+        if (row.param >= env->params || (row.meaning & ~LN__PLAIN) > LN__DIFFERENCE || row.bytes > size - at ||
+            (!sorted && has_row(bytes, r, row.param)))
             return ln_fault_set(fault, LN_ECORRUPT, "an update's row %u is damaged: tensor %u, %llu bytes", r, row.param,
                                 (unsigned long long)row.bytes);
-        int error = read_tensor(env, &head, &row, bytes + at, base, state, sent, fault);
+        int error = read_tensor(reading, &row, bytes + at, base, state, sent, fault);
         if (error)
             return error;
         at += row.bytes;
     }
-    for (size_t i = 0; i < count && head.rows < count; i++) {
-        if (!has_row(bytes, head.rows, (uint32_t)i))
-            memcpy(state + param[i].offset, base + param[i].offset, param[i].count * sizeof *state);
+    for (size_t i = 0; i < env->params && head->rows < env->params; i++) {
+        const struct ln__param *param = &env->param[i];
+        if (!has_row(bytes, head->rows, (uint32_t)i))
+            memcpy(state + param->offset, base + param->offset, param->count * sizeof *state);
     }
     return at == size ? LN_OK : ln_fault_set(fault, LN_ECORRUPT, "an update has %zu bytes too many", size - at);
+}
+
+int ln__update_read_sent(const struct ln__env *env, const void *message, size_t size, const float *base, float *state, unsigned char *sent,
+                         struct ln_fault *fault)
+{
+    struct ln__update_head head = {0};
+    if (size >= sizeof head)
+        memcpy(&head, message, sizeof head);
+    if (head.magic != LN__UPDATE_MAGIC || head.rows > env->params || size < sizeof head + head.rows * sizeof(struct ln__update_row))
+        return ln_fault_set(fault, LN_ECORRUPT, "an update of %zu bytes is none: its head is damaged", size);
+    if (sent)
+        memset(sent, 0, env->state);
+    struct reading reading;
+    int error = reading_init(env, &head, &reading, fault);
+    if (!error)
+        error = read_rows(&reading, message, size, base, state, sent, fault);
+    reading_fini(&reading);
+    return error;
 }
 
 int ln__update_check(const struct ln__env *env, uint32_t client, uint32_t turn, const void *message, size_t size, const float *base, float *state,

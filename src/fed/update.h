@@ -2,8 +2,12 @@
  *
  *     update message:  head | tensor rows (index, meaning, bytes) | encoded tensors
  *
- * A tensor that is absent stands for "as in the model the task started from"; meaning says whether values are weights or differences to
- * it. So whatever was sent, an update stands for a full set of weights. */
+ * A tensor that is absent stands for "as in the model the task started from"; meaning says whether values are weights or differences to what the client
+ * got of it, through codec.down. So whatever was sent, an update stands for a full set of weights: those the client ended with. For a strategy that sums
+ * changes they are the model's, moved by as much as the client's moved; with a codec.down that is not exact the two differ.
+ *
+ * Where devices have parts of the network (ln__env_submodels), a tensor is the part that the head's client had in that turn, which the server draws
+ * again; what it had not is as in the base, and not sent. */
 #ifndef LINNET_FED_UPDATE_H
 #define LINNET_FED_UPDATE_H
 
@@ -61,9 +65,9 @@ struct ln_codec_shape ln__param_shape(const struct ln__param *param);
 
 /* Encodes tensor after tensor, each at most once, into out, which begin empties; coded payload bytes are counted apart from the rest. */
 int ln__update_begin(const struct ln__env *env, uint32_t client, uint32_t turn, struct ln__buf *out) LN_MUST_CHECK;
-/* codec NULL: plain floats. */
-int ln__update_add(const struct ln__env *env, const struct ln_choice *codec, size_t param, enum ln__meaning meaning, const float *values,
-                   struct ln__buf *out, uint64_t *payload, struct ln_fault *fault) LN_MUST_CHECK;
+/* Tensor number `index`; param: itself or the part of it that is sent, values are of that. codec NULL: plain floats, of the whole tensor. */
+int ln__update_add(const struct ln__env *env, const struct ln_choice *codec, size_t index, const struct ln__param *param, enum ln__meaning meaning,
+                   const float *values, struct ln__buf *out, uint64_t *payload, struct ln_fault *fault) LN_MUST_CHECK;
 int ln__update_end(const struct ln__env *env, struct ln__buf *out) LN_MUST_CHECK;
 
 /* Hostile bytes to full weights: tensors in any order, each at most once, every one checked against the graph, then decoded; base fills what is absent. Allocates nothing that the
@@ -71,7 +75,7 @@ int ln__update_end(const struct ln__env *env, struct ln__buf *out) LN_MUST_CHECK
 int ln__update_read(const struct ln__env *env, const void *message, size_t size, const float *base, float *state,
                     struct ln_fault *fault) LN_MUST_CHECK;
 
-/* The same; sent (state-sized, or NULL) gets 1 where an entry came, which in a tensor that is not plain is one that is not zero. */
+/* The same; sent (state-sized, or NULL) gets 1 where an entry came, which in a tensor that is not plain is one that is not zero; of a part: all it has. */
 int ln__update_read_sent(const struct ln__env *env, const void *message, size_t size, const float *base, float *state, unsigned char *sent,
                          struct ln_fault *fault) LN_MUST_CHECK;
 
@@ -83,5 +87,9 @@ int ln__update_check(const struct ln__env *env, uint32_t client, uint32_t turn, 
 /* One tensor by a codec, for other messages than updates. */
 int ln__tensor_encode(const struct ln_choice *codec, const struct ln_codec_shape *shape, const float *x, struct ln__buf *out,
                       struct ln_fault *fault) LN_MUST_CHECK;
+/* A tensor of the model as a device gets it: x through codec.down into y (which may be x). buf is scratch with ln__update_bound's room; *bytes: what crosses. */
+int ln__down_tensor(const struct ln__env *env, const struct ln__param *param, const float *x, float *y, struct ln__buf *buf, uint64_t *bytes,
+                    struct ln_fault *fault) LN_MUST_CHECK;
+bool ln__codec_exact(const struct ln_choice *codec); /* what arrives is what was sent, and its bytes are the floats */
 
 #endif

@@ -43,7 +43,7 @@ static uint64_t message_of(const struct ln_choice *codec, enum ln__meaning meani
     assert_int_equal(ln__update_begin(&t.env, 4, 9, out), 0);
     for (size_t i = 0; i < count; i++) {
         if (tensors & 1u << i)
-            assert_int_equal(ln__update_add(&t.env, codec, i, meaning, values + param[i].offset, out, &payload, NULL), 0);
+            assert_int_equal(ln__update_add(&t.env, codec, i, &param[i], meaning, values + param[i].offset, out, &payload, NULL), 0);
     }
     assert_int_equal(ln__update_end(&t.env, out), 0);
     return payload;

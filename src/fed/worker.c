@@ -24,6 +24,7 @@ int ln__worker_new(const struct ln__env *env, struct ln__pool *pool, struct ln__
     worker->x = ln__mem_alloc((size_t)worker->batch * sample * sizeof *worker->x);
     worker->y = ln__mem_alloc((size_t)worker->batch * sizeof *worker->y);
     worker->values = ln__mem_alloc(largest(env) * sizeof *worker->values);
+    ln__buf_init(&worker->through, ln__update_bound(env, &env->recipe->codec.down));
     ln__buf_init(&worker->update, ln__update_bound(env, &env->recipe->codec.up) + env->state * sizeof(float));
     if (!worker->x || !worker->y || !worker->values) {
         ln_fault_set(fault, LN_ENOMEM, "no memory for batches of %d", worker->batch);
@@ -43,6 +44,10 @@ void ln__worker_free(struct ln__worker *worker)
         ln__plan_free(worker->made[i].plan);
     }
     ln__trainer_free(worker->trainer);
+    for (size_t i = 0; i < LN__WORKER_PARTS; i++) {
+        ln__trainer_free(worker->part[i].trainer);
+        ln__submodel_free(worker->part[i].like);
+    }
     for (int i = 0; i < LN__WORKER_STATES; i++)
         ln__mem_free(worker->state[i]);
     ln__mem_free(worker->x);
@@ -51,6 +56,7 @@ void ln__worker_free(struct ln__worker *worker)
     ln__mem_free(worker->values);
     ln__buf_fini(&worker->update);
     ln__blob_unref(worker->down);
+    ln__buf_fini(&worker->through);
     ln__mem_free(worker->down_state);
     ln__mem_free(worker->down_bytes);
     ln__mem_free(worker);
@@ -124,14 +130,38 @@ int ln__worker_net(struct ln__worker *worker, const struct ln__net_wish *wish, s
     return LN_OK;
 }
 
-int ln__worker_trainer(struct ln__worker *worker, struct ln__trainer **out, struct ln_fault *fault)
+static int make_trainer(struct ln__worker *worker, const struct ln__graph *graph, struct ln__trainer **out, struct ln_fault *fault)
 {
     const struct ln_strategy *strategy = (const struct ln_strategy *)worker->env->recipe->strategy.plugin;
-    int error = LN_OK;
-    if (!worker->trainer) {
-        struct ln__plan_args args = plan_args(worker);
-        error = ln__trainer_local(&args, strategy->local != NULL, worker->pool, &worker->trainer, fault);
+    struct ln__plan_args args = plan_args(worker);
+    args.graph = graph;
+    return ln__trainer_local(&args, strategy->local != NULL, worker->pool, out, fault);
+}
+
+/* Tasks whose parts have the same shapes share a trainer; with more shapes than there is room for the first ones give way. */
+static int part_trainer(struct ln__worker *worker, const struct ln__submodel *part, struct ln__trainer **out, struct ln_fault *fault)
+{
+    for (size_t i = 0; i < LN__WORKER_PARTS; i++) {
+        *out = worker->part[i].trainer;
+        if (*out && ln__submodel_alike(worker->part[i].like, part))
+            return LN_OK;
     }
+    size_t at = worker->parts++ % LN__WORKER_PARTS;
+    ln__trainer_free(worker->part[at].trainer);
+    ln__submodel_free(worker->part[at].like);
+    worker->part[at].trainer = NULL;
+    int error = ln__submodel_copy(part, &worker->part[at].like, fault);
+    if (!error)
+        error = make_trainer(worker, ln__submodel_graph(worker->part[at].like), &worker->part[at].trainer, fault);
+    *out = worker->part[at].trainer;
+    return error;
+}
+
+int ln__worker_trainer(struct ln__worker *worker, const struct ln__submodel *part, struct ln__trainer **out, struct ln_fault *fault)
+{
+    if (part)
+        return part_trainer(worker, part, out, fault);
+    int error = worker->trainer ? LN_OK : make_trainer(worker, worker->env->graph, &worker->trainer, fault);
     *out = worker->trainer;
     return error;
 }

@@ -8,6 +8,7 @@
 
 #define LN__WORKER_NETS 8
 #define LN__WORKER_STATES 4
+#define LN__WORKER_PARTS 8 /* widths whose trainers are kept */
 
 struct ln__worker {
     const struct ln__env *env;
@@ -21,6 +22,11 @@ struct ln__worker {
     } made[LN__WORKER_NETS];
     size_t nets;
     struct ln__trainer *trainer;
+    struct {
+        struct ln__submodel *like; /* whose graph it trains */
+        struct ln__trainer *trainer;
+    } part[LN__WORKER_PARTS];
+    size_t parts;
     int batch; /* room of x and y */
     float *x;
     int32_t *y;
@@ -30,10 +36,11 @@ struct ln__worker {
     struct ln__buf update; /* the message under construction */
     bool updating;
     struct ln__trace *trace; /* of the task that runs */
-    /* the last model that went through a codec that is not exact */
+    /* the last whole model that went through a codec that is not exact */
     struct ln_blob *down;
     float *down_state;
     uint64_t *down_bytes; /* [tensors] */
+    struct ln__buf through;
 };
 
 struct ln__link {
@@ -49,7 +56,8 @@ struct ln_local {
     double mu, proximal;
 };
 
-int ln__worker_trainer(struct ln__worker *worker, struct ln__trainer **out, struct ln_fault *fault) LN_MUST_CHECK;
+/* part: one for its graph; NULL: for the whole. */
+int ln__worker_trainer(struct ln__worker *worker, const struct ln__submodel *part, struct ln__trainer **out, struct ln_fault *fault) LN_MUST_CHECK;
 int ln__worker_order(struct ln__worker *worker, uint32_t samples, struct ln_fault *fault) LN_MUST_CHECK;
 bool ln__worker_stopped(const struct ln__worker *worker);
 /* Starts the update message of a task where none is begun. */

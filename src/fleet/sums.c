@@ -37,7 +37,8 @@ int ln__sums_new(const struct ln__env *env, struct ln__sums **out, struct ln_fau
         sums->env = env;
         sums->state = ln__mem_alloc(env->state * sizeof(float));
         const struct ln__update *update = (const struct ln__update *)env->recipe->update.plugin;
-        parts = update->contributors && update->contributors(env->recipe->update.options);
+        parts = ln__env_submodels(env) || (update->contributors && update->contributors(env->recipe->update.options));
+        parts = parts && !((const struct ln_strategy *)env->recipe->strategy.plugin)->changes;
         sums->sent = parts ? ln__mem_alloc(env->state) : NULL;
     }
     if (!sums || !sums->state || (parts && !sums->sent)) {

@@ -90,6 +90,8 @@ struct ln__layer {
     size_t (*weight_size)(const struct ln__node *node, const struct ln__kset *kset);
     void (*weight_pack)(const struct ln__node *node, const struct ln__kset *kset, const float *canonical, float *packed);
     void (*weight_unpack)(const struct ln__node *node, const struct ln__kset *kset, const float *packed, float *canonical);
+    /* The node's attributes and macs for fewer channels: its own shape's and, of its input, in. NULL: it has none that say how many. */
+    void (*narrow)(struct ln__node *node, int in);
     bool (*conv)(const struct ln__node *node, struct ln__conv *out);        /* as a convolution, for sparse kernels; NULL: the layer is none */
     void (*needs)(const struct ln__need_args *args, struct ln__needs *out); /* out is zeroed before */
     void (*forward)(const struct ln__call *call);

@@ -83,6 +83,24 @@ void ln__net_gradients(const struct ln__net *net, float *state)
             ln__param_unpack(graph, i, plan->args.kset, net->gradient + plan->place[i], state + graph->param[i].offset);
 }
 
+void ln__net_gradients_set(struct ln__net *net, const float *state)
+{
+    const struct ln__plan *plan = net->plan;
+    const struct ln__graph *graph = plan->args.graph;
+    for (int i = 0; i < graph->trainable_params; i++)
+        if (plan->place[i] != LN__NOWHERE)
+            ln__param_pack(graph, i, plan->args.kset, state + graph->param[i].offset, net->gradient + plan->place[i]);
+}
+
+void ln__net_buffers_set(struct ln__net *net, const float *state)
+{
+    const struct ln__plan *plan = net->plan;
+    const struct ln__graph *graph = plan->args.graph;
+    for (int i = graph->trainable_params; i < graph->params; i++)
+        if (plan->place[i] != LN__NOWHERE)
+            ln__param_pack(graph, i, plan->args.kset, state + graph->param[i].offset, param_at(net, i));
+}
+
 int ln__net_slots(const struct ln__net *net)
 {
     return net->plan->slots;

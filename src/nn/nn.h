@@ -118,8 +118,11 @@ void ln__net_free(struct ln__net *net);
 /* Whole-graph state in and out; a net of a segment reads and writes only its own tensors. load also clears the optimiser's state. */
 void ln__net_load(struct ln__net *net, const float *state);
 void ln__net_store(const struct ln__net *net, float *state);
-/* Gradients of the last backward, in canonical order (tests, gradient methods). */
+/* Gradients of the last backward, in canonical order (tests, gradient methods); and others in their place, for an update. */
 void ln__net_gradients(const struct ln__net *net, float *state);
+void ln__net_gradients_set(struct ln__net *net, const float *state);
+/* The buffers (running statistics) of a state, and no other of its tensors. */
+void ln__net_buffers_set(struct ln__net *net, const float *state);
 
 /* Which draws of dropout belong to this run: set before each training forward. */
 struct ln__net_draw {

@@ -1,4 +1,5 @@
-/* Sparsities: plug-ins that say which weights and activations take part in a step, and the engine that all of them share.
+/* Sparsities: plug-ins that say which weights and activations take part in a step, and the engine that all of them share. Those with `submodel` say
+ * which channels a device has at all (nn/submodel.h); what follows is of the others.
  *
  * SWAT (Raihan and Aamodt, NeurIPS 2020): the forward pass and the input gradient see the weights of largest magnitude, the weight gradient the
  * activations of largest magnitude; it is dense itself and so is the update, so a weight that rests keeps learning and can come back. A test
@@ -31,9 +32,25 @@ struct ln__sparse_how {
     double power;     /* layers run on sign(w) |w|^power; 1: on w */
 };
 
+/* Which part of the network a client's task is for (nn/submodel.h). */
+struct ln__sub_how {
+    double share; /* of each layer's channels; above 0, at most 1 */
+    bool random;  /* which ones; false: the leading ones */
+};
+struct ln__sub_draw {
+    struct ln__key key; /* seed, turn, client */
+    uint32_t clients;
+    int64_t step; /* of the task, from 0; LN__SUB_TASK: what travels, which holds all steps' */
+};
+#define LN__SUB_TASK (-1)
+
 struct ln__sparsity {
     struct ln_plugin plugin;
     void (*how)(const void *options, struct ln__sparse_how *out); /* NULL: dense */
+    /* NULL: all devices have the whole network. A pure function: the server asks it too. Not both with how. A step's part is the task's or, of leading
+     * channels, a narrower one. */
+    void (*submodel)(const void *options, const struct ln__sub_draw *draw, struct ln__sub_how *out);
+    double (*narrowest)(const void *options); /* with submodel: no step's share is less */
 };
 
 #define LN__DENSE (-1.0)

@@ -3,7 +3,7 @@
 #ifndef LINNET_NN_TRAINER_H
 #define LINNET_NN_TRAINER_H
 
-#include "nn/nn.h"
+#include "nn/submodel.h"
 
 struct ln__trainer;
 
@@ -15,6 +15,8 @@ struct ln__trainer_step {
     double lr;
     double mu;                /* weight of the proximal term towards the loaded state; 0: none */
     struct ln__net_draw draw; /* dropout's stream */
+    /* The step is a sub-model's of the trainer's graph: forward, loss and backward are of that network, all other gradients are zero. NULL: of the whole. */
+    const struct ln__submodel *part;
 };
 
 struct ln__trainer_ops {

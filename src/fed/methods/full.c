@@ -28,11 +28,25 @@ static int full_least(const void *plan, const struct ln__env *env, const struct 
 {
     (void)plan;
     struct ln__trace_row pull = {.mark = LN__MARK_PULL, .times = 1, .wire_up = LN__ENVELOPE}, post = {.mark = LN__MARK_POST, .times = 1};
-    ln__segment_least(env, &env->recipe->codec.down, whole, &pull.bytes_down, &pull.wire_down);
-    ln__segment_least(env, &env->recipe->codec.up, whole, &post.bytes_up, &post.wire_up);
-    struct ln__trace_row work = {
-        .mark = LN__MARK_WORK, .times = task->epochs, .macs = samples * ln__sparse_macs_train(env->graph, whole, &env->recipe->sparsity)};
-    int error = ln__trace_add(trace, &pull);
+    struct ln__submodel *part = NULL, *narrowest = NULL;
+    int error = LN_OK;
+    if (ln__env_submodels(env)) {
+        const struct ln__sparsity *sparsity = (const struct ln__sparsity *)env->recipe->sparsity.plugin;
+        error = ln__env_submodel(env, task->client, task->turn, &part, NULL);
+        if (!error)
+            error = ln__env_leading(env, sparsity->narrowest(env->recipe->sparsity.options), NULL, &narrowest, NULL);
+    }
+    if (!error) {
+        ln__segment_least(env, part, &env->recipe->codec.down, whole, &pull.bytes_down, &pull.wire_down);
+        ln__segment_least(env, part, &env->recipe->codec.up, whole, &post.bytes_up, &post.wire_up);
+    }
+    uint64_t macs =
+        narrowest ? ln__segment_macs_train(ln__submodel_graph(narrowest), whole) : ln__sparse_macs_train(env->graph, whole, &env->recipe->sparsity);
+    ln__submodel_free(part);
+    ln__submodel_free(narrowest);
+    struct ln__trace_row work = {.mark = LN__MARK_WORK, .times = task->epochs, .macs = samples * macs};
+    if (!error)
+        error = ln__trace_add(trace, &pull);
     if (!error && work.macs)
         error = ln__trace_add(trace, &work);
     return error ? error : ln__trace_add(trace, &post);

@@ -208,4 +208,5 @@ const struct ln_strategy ln__strategy_fedbuff = {
     .start = start,
     .event = event,
     .archive = archive,
+    .changes = true,
 };

@@ -23,6 +23,11 @@ int ln__build_avgpool(struct ln__graph *graph, int x, int k, int stride, int pad
     return ln__node_done(graph, node);
 }
 
+static void avgpool_narrow(struct ln__node *node, int in)
+{
+    ((struct ln__window *)ln__node_attr(node))->c = in;
+}
+
 static void avgpool_needs(const struct ln__need_args *args, struct ln__needs *out)
 {
     (void)args;
@@ -54,5 +59,9 @@ static void avgpool_onnx(struct ln__onnx_call *call)
     call->y_flat = false;
 }
 
-static const struct ln__layer layer_avgpool = {
-    .name = "avgpool", .needs = avgpool_needs, .forward = avgpool_forward, .backward = avgpool_backward, .onnx = avgpool_onnx};
+static const struct ln__layer layer_avgpool = {.name = "avgpool",
+                                               .narrow = avgpool_narrow,
+                                               .needs = avgpool_needs,
+                                               .forward = avgpool_forward,
+                                               .backward = avgpool_backward,
+                                               .onnx = avgpool_onnx};

@@ -74,6 +74,16 @@ static bool conv2d_conv(const struct ln__node *node, struct ln__conv *out)
     return true;
 }
 
+static void conv2d_narrow(struct ln__node *node, int in)
+{
+    struct ln__conv *conv = &((struct conv2d_attr *)ln__node_attr(node))->conv;
+    if (conv->groups == conv->ci && conv->groups == conv->co) /* depthwise */
+        conv->groups = in;
+    conv->ci = in;
+    conv->co = node->shape.c;
+    node->macs = (uint64_t)(in / conv->groups * conv->kh * conv->kw) * (uint64_t)conv->co * (uint64_t)conv->ho * (uint64_t)conv->wo;
+}
+
 static size_t conv2d_weight_size(const struct ln__node *node, const struct ln__kset *kset)
 {
     return kset->conv_weights(conv_of(node));
@@ -150,6 +160,7 @@ static const struct ln__layer layer_conv2d = {.name = "conv2d",
                                               .weight_size = conv2d_weight_size,
                                               .weight_pack = conv2d_weight_pack,
                                               .weight_unpack = conv2d_weight_unpack,
+                                              .narrow = conv2d_narrow,
                                               .conv = conv2d_conv,
                                               .needs = conv2d_needs,
                                               .forward = conv2d_forward,

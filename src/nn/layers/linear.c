@@ -36,6 +36,14 @@ static bool linear_conv(const struct ln__node *node, struct ln__conv *out)
     return true;
 }
 
+static void linear_narrow(struct ln__node *node, int in)
+{
+    struct ln__linear *linear = ln__node_attr(node);
+    linear->ci = in;
+    linear->co = node->shape.c;
+    node->macs = (uint64_t)linear->ci * (uint64_t)linear->hi * (uint64_t)linear->wi * (uint64_t)linear->co;
+}
+
 static size_t linear_weight_size(const struct ln__node *node, const struct ln__kset *kset)
 {
     return kset->linear_weights(ln__node_attr_of(node));
@@ -103,6 +111,7 @@ static const struct ln__layer layer_linear = {.name = "linear",
                                               .weight_size = linear_weight_size,
                                               .weight_pack = linear_weight_pack,
                                               .weight_unpack = linear_weight_unpack,
+                                              .narrow = linear_narrow,
                                               .conv = linear_conv,
                                               .needs = linear_needs,
                                               .forward = linear_forward,

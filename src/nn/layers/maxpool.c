@@ -23,6 +23,11 @@ int ln__build_maxpool(struct ln__graph *graph, int x, int k, int stride, int pad
     return ln__node_done(graph, node);
 }
 
+static void maxpool_narrow(struct ln__node *node, int in)
+{
+    ((struct ln__window *)ln__node_attr(node))->c = in;
+}
+
 static void maxpool_needs(const struct ln__need_args *args, struct ln__needs *out)
 {
     out->saved = ln__layout_floats(args->kset, args->node->shape, args->batch);
@@ -52,5 +57,9 @@ static void maxpool_onnx(struct ln__onnx_call *call)
     call->y_flat = false;
 }
 
-static const struct ln__layer layer_maxpool = {
-    .name = "maxpool", .needs = maxpool_needs, .forward = maxpool_forward, .backward = maxpool_backward, .onnx = maxpool_onnx};
+static const struct ln__layer layer_maxpool = {.name = "maxpool",
+                                               .narrow = maxpool_narrow,
+                                               .needs = maxpool_needs,
+                                               .forward = maxpool_forward,
+                                               .backward = maxpool_backward,
+                                               .onnx = maxpool_onnx};
