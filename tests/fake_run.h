@@ -1,10 +1,18 @@
-/* A run for tests of strategies: defines all of ln_run_*, ln_blob_*, ln_archive_* over a small scripted world in one process. Included by one file of a test
- * program; the linker then has no need of the real ones.
+/* A run for tests of strategies: defines all of ln_run_*, ln_blob_*, ln_archive_*, ln_local_* over a small scripted world in one process. Included by one file
+ * of a test program; the linker then has no need of the real ones. tests/strategy_testing.h drives it.
  *
  * A client's tasks take latency[client] seconds (a probe: a tenth, and it tells latency), its updates are what `train` says. What the API forbids
  * is asserted: a sum beyond its bound, a model that is an update, work after the end, a client that is busy. */
 #ifndef LINNET_TESTS_FAKE_RUN_H
 #define LINNET_TESTS_FAKE_RUN_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <setjmp.h>
+
+#include <cmocka.h>
 
 #include <linnet/strategy.h>
 
@@ -458,32 +466,6 @@ bool ln_archive_reading(const struct ln_archive *archive)
     return archive->reading;
 }
 
-/* Saves the strategy, forgets it, and restores it into fresh memory. The old memory is poisoned. */
-static inline void fake_checkpoint(struct ln_run *run)
-{
-    struct ln_archive archive = {0};
-    ln__buf_init(&archive.bytes, 1 << 24);
-    assert_int_equal(run->strategy->archive(run->self, run->options, run, &archive), LN_OK);
-    size_t old = run->allocs;
-    void *self = ln__mem_zero(1, run->strategy->state_size);
-    assert_non_null(self);
-    archive.reading = true;
-    assert_int_equal(run->strategy->archive(self, run->options, run, &archive), LN_OK);
-    assert_int_equal(archive.at, archive.bytes.size);
-    if (run->strategy->stop)
-        run->strategy->stop(run->self, run->options, run);
-    memset(run->self, 0xdd, run->strategy->state_size);
-    ln__mem_free(run->self);
-    run->self = self;
-    for (size_t i = 0; i < old; i++) {
-        memset(run->alloc[i].block, 0xdd, run->alloc[i].size);
-        ln__mem_free(run->alloc[i].block);
-    }
-    memmove(run->alloc, run->alloc + old, (run->allocs - old) * sizeof *run->alloc);
-    run->allocs -= old;
-    ln__buf_fini(&archive.bytes);
-}
-
 /* ---- the device half ---- */
 
 struct ln_local {
@@ -504,219 +486,6 @@ double ln_local_mu(const struct ln_local *local)
 void ln_local_proximal(struct ln_local *local, double mu)
 {
     local->proximal += mu;
-}
-
-/* ---- the test's side ---- */
-
-/* An options struct with the table's defaults. */
-static inline void fake_defaults(const struct ln_option *table, void *out)
-{
-    for (; table->key; table++) {
-        char *member = (char *)out + table->offset;
-        switch (table->type) {
-        case LN_OPT_INT:
-            *(int64_t *)(void *)member = strtoll(table->fallback, NULL, 10);
-            break;
-        case LN_OPT_REAL:
-            *(double *)(void *)member = strtod(table->fallback, NULL);
-            break;
-        case LN_OPT_BOOL:
-            *(bool *)member = strcmp(table->fallback, "true") == 0;
-            break;
-        case LN_OPT_ENUM: {
-            const char *at = strstr(table->choices, table->fallback);
-            assert_non_null(at);
-            int index = 0;
-            for (const char *c = table->choices; c < at; c++)
-                index += *c == '|';
-            *(int *)(void *)member = index;
-            break;
-        }
-        default:
-            fail_msg("%s: a type of option the fake run does not know", table->key);
-        }
-    }
-}
-
-/* A run whose world is even: 10 samples and 1 s a client, uniform labels; change it, then fake_start. */
-static inline struct ln_run *fake_new(const struct ln_strategy *strategy, const void *options, uint32_t clients, uint32_t sample)
-{
-    struct ln_run *run = ln__mem_zero(1, sizeof *run);
-    assert_non_null(run);
-    assert_true(clients <= FAKE_CLIENTS);
-    run->strategy = strategy;
-    run->options = options;
-    run->clients = clients;
-    run->sample = sample;
-    run->classes = FAKE_CLASSES;
-    run->seed = 1;
-    for (uint32_t i = 0; i < clients; i++) {
-        run->samples[i] = 10;
-        run->latency[i] = 1;
-        run->accuracy[i] = 0.5;
-        for (int c = 0; c < FAKE_CLASSES; c++)
-            run->histogram[i][c] = 1;
-    }
-    run->model = fake_blob(run, (double[FAKE_DIM]){0}, false);
-    run->self = ln__mem_zero(1, strategy->state_size);
-    assert_non_null(run->self);
-    return run;
-}
-
-static inline void fake_start(struct ln_run *run)
-{
-    assert_int_equal(run->strategy->start(run->self, run->options, run), LN_OK);
-}
-
-/* Delivers the next event; false where nothing will ever come. */
-static inline bool fake_step(struct ln_run *run)
-{
-    struct fake_event *next = NULL;
-    for (size_t i = 0; i < FAKE_EVENTS; i++) {
-        struct fake_event *slot = &run->event[i];
-        if (!slot->used)
-            continue;
-        if (!next || slot->event.time_s < next->event.time_s || (slot->event.time_s == next->event.time_s && slot->sequence < next->sequence))
-            next = slot;
-    }
-    if (!next)
-        return false;
-    struct ln_event event = next->event;
-    next->used = false;
-    run->now = event.time_s;
-    if (event.task.value)
-        run->busy[event.client] = false;
-    run->error = run->strategy->event(run->self, run->options, run, &event);
-    assert_int_equal(run->error, LN_OK);
-    ln_blob_unref(event.update);
-    ln_blob_unref(event.base);
-    ln_blob_unref(event.model);
-    return true;
-}
-
-static inline void fake_until_version(struct ln_run *run, uint64_t version)
-{
-    for (int i = 0; run->version < version; i++) {
-        assert_true(i < 1000000);
-        assert_true(fake_step(run));
-    }
-}
-
-static inline void fake_free(struct ln_run *run)
-{
-    if (run->strategy->stop)
-        run->strategy->stop(run->self, run->options, run);
-    for (size_t i = 0; i < FAKE_EVENTS; i++) {
-        if (!run->event[i].used)
-            continue;
-        ln_blob_unref(run->event[i].event.update);
-        ln_blob_unref(run->event[i].event.base);
-        ln_blob_unref(run->event[i].event.model);
-    }
-    ln_blob_unref(run->model);
-    assert_int_equal(run->blobs, 0);
-    for (size_t i = 0; i < run->allocs; i++)
-        ln__mem_free(run->alloc[i].block);
-    ln__mem_free(run->trace);
-    ln__mem_free(run->self);
-    ln__mem_free(run);
-}
-
-/* A world to get lost in: latencies over two decades, two labels a client, failures, slow folds. */
-static inline void fake_wild(struct ln_run *run, uint64_t seed)
-{
-    struct ln__rng rng = ln__rng_at((struct ln__key){seed, 0, 0, LN__FOR_TEST});
-    run->seed = seed;
-    run->fail_chance = 0.1;
-    run->refuse_every = seed % 2 ? 7 : 0;
-    run->sum_delay_s = seed % 3 ? 0.25 * (double)(seed % 3) : 0;
-    for (uint32_t i = 0; i < run->clients; i++) {
-        run->latency[i] = 0.3 * exp(4 * ln__rng_unit(&rng));
-        run->samples[i] = 1 + ln__rng_below(&rng, 50);
-        run->accuracy[i] = ln__rng_unit(&rng);
-        run->absent[i] = ln__rng_unit(&rng) < 0.1;
-        memset(run->histogram[i], 0, sizeof run->histogram[i]);
-        run->histogram[i][ln__rng_below(&rng, FAKE_CLASSES)] += run->samples[i] / 2;
-        run->histogram[i][ln__rng_below(&rng, FAKE_CLASSES)] += run->samples[i] / 2;
-    }
-}
-
-/* Something happens to somebody, perhaps. */
-static inline void fake_shake(struct ln_run *run, struct ln__rng *rng)
-{
-    double what = ln__rng_unit(rng);
-    uint32_t client = ln__rng_below(rng, run->clients);
-    if (what < 0.02)
-        fake_roster(run, client, false);
-    else if (what < 0.05)
-        fake_roster(run, client, true);
-    else if (what < 0.08)
-        run->latency[client] = 0.3 * exp(4 * ln__rng_unit(rng));
-}
-
-/* Checkpoint and restore at random points change nothing, whatever happens to the world. */
-static inline void fake_same_after_checkpoints(const struct ln_strategy *strategy, const void *options, uint32_t clients, uint64_t seed, int steps)
-{
-    struct ln_run *plain = fake_new(strategy, options, clients, 5), *broken = fake_new(strategy, options, clients, 5);
-    fake_wild(plain, seed);
-    fake_wild(broken, seed);
-    struct ln__rng rng_a = ln__rng_at((struct ln__key){seed, 1, 0, LN__FOR_TEST}), rng_b = rng_a;
-    struct ln__rng when = ln__rng_at((struct ln__key){seed, 2, 0, LN__FOR_TEST});
-    fake_start(plain);
-    fake_start(broken);
-    for (int i = 0; i < steps; i++) {
-        fake_shake(plain, &rng_a);
-        fake_shake(broken, &rng_b);
-        bool more = fake_step(plain);
-        assert_int_equal(fake_step(broken), more);
-        if (ln__rng_below(&when, 8) == 0)
-            fake_checkpoint(broken);
-        assert_true(plain->now == broken->now);
-        assert_int_equal(plain->tasks, broken->tasks);
-        assert_int_equal(plain->version, broken->version);
-        assert_memory_equal(plain->model->x, broken->model->x, sizeof plain->model->x);
-    }
-    assert_true(plain->version > 0);
-    fake_free(plain);
-    fake_free(broken);
-}
-
-/* In a wild world that calms down, work goes on: every client that is there trains again. */
-static inline void fake_never_stuck(const struct ln_strategy *strategy, const void *options, uint32_t clients, uint64_t seed, int steps,
-                                    void (*check)(struct ln_run *run))
-{
-    struct ln_run *run = fake_new(strategy, options, clients, 5);
-    fake_wild(run, seed);
-    struct ln__rng rng = ln__rng_at((struct ln__key){seed, 1, 0, LN__FOR_TEST});
-    fake_start(run);
-    for (int i = 0; i < steps; i++) {
-        fake_shake(run, &rng);
-        if (!fake_step(run))
-            fake_roster(run, ln__rng_below(&rng, clients), true);
-        if (check)
-            check(run);
-    }
-    for (uint32_t i = 0; i < clients; i++)
-        fake_roster(run, i, true);
-    run->fail_chance = 0;
-    uint64_t trained[FAKE_CLIENTS], version = run->version;
-    memcpy(trained, run->trained, sizeof trained);
-    for (int i = 0; i < 400 * (int)clients; i++) {
-        assert_true(fake_step(run));
-        if (check)
-            check(run);
-    }
-    assert_true(run->version > version);
-    for (uint32_t i = 0; i < clients; i++)
-        assert_true(run->trained[i] > trained[i]);
-    fake_free(run);
-}
-
-/* As a method whose replay rounds want a buffer that nobody has. */
-static inline bool fake_every_third_round(const struct ln_run *run, uint32_t client, uint32_t round)
-{
-    (void)run, (void)client;
-    return round % 3 == 0;
 }
 
 #endif

@@ -1,32 +1,7 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-#include "fake_run.h"
-
 /* The source itself: its options are its own. */
 #include "fed/strategies/astraea.c"
-
-static struct options options;
-
-static int defaults(void **unused)
-{
-    (void)unused;
-    options = (struct options){0};
-    fake_defaults(options_table, &options);
-    return 0;
-}
-
-/* Weights lie on a grid of 2^-32. */
-static void near(const struct ln_run *run, double expected)
-{
-    for (int d = 0; d < FAKE_DIM; d++)
-        assert_true(fabs(run->model->x[d] - expected) < 1e-8);
-}
+#define TESTED ln__strategy_astraea
+#include "strategy_testing.h"
 
 static void halve_and_add(struct ln_run *run, uint32_t client, const double *from, double *to)
 {
@@ -40,7 +15,7 @@ static struct ln_run *two_mediators(int64_t passes)
 {
     options.gamma = 2;
     options.passes = passes;
-    struct ln_run *run = fake_new(&ln__strategy_astraea, &options, 4, 4);
+    struct ln_run *run = fake_new(4, 4);
     run->classes = 2;
     run->train = halve_and_add;
     for (uint32_t i = 0; i < 4; i++) {
@@ -96,7 +71,7 @@ static void skewed_clients_complete_one_another(void **unused)
 {
     (void)unused;
     options.gamma = 10;
-    struct ln_run *run = fake_new(&ln__strategy_astraea, &options, 100, 100);
+    struct ln_run *run = fake_new(100, 100);
     for (uint32_t i = 0; i < 100; i++) {
         memset(run->histogram[i], 0, sizeof run->histogram[i]);
         run->histogram[i][i / 10] = 10;
@@ -111,56 +86,6 @@ static void skewed_clients_complete_one_another(void **unused)
         for (int i = 0; i < 10; i++)
             assert_true(has[i]);
     }
-    fake_free(run);
-}
-
-static void checkpoints_change_nothing(void **unused)
-{
-    (void)unused;
-    for (uint64_t seed = 1; seed <= 4; seed++)
-        fake_same_after_checkpoints(&ln__strategy_astraea, &options, 40, seed, 2000);
-}
-
-static void work_goes_on(void **unused)
-{
-    (void)unused;
-    for (uint64_t seed = 1; seed <= 12; seed++)
-        fake_never_stuck(&ln__strategy_astraea, &options, 40, seed, 4000, NULL);
-}
-
-/* One client, fewer clients than groups, equal latencies, everyone away at first, a run that ends. */
-static void small_worlds(void **unused)
-{
-    (void)unused;
-    for (uint32_t clients = 1; clients <= 6; clients++) {
-        struct ln_run *run = fake_new(&ln__strategy_astraea, &options, clients, 10);
-        for (uint32_t i = 0; i < clients; i++)
-            run->absent[i] = true;
-        fake_start(run);
-        assert_int_equal(run->tasks, 0);
-        for (uint32_t i = 0; i < clients; i++)
-            fake_roster(run, i, true);
-        run->publish_limit = 30;
-        fake_until_version(run, 30);
-        uint64_t tasks = run->tasks;
-        while (fake_step(run))
-            ;
-        assert_int_equal(run->tasks, tasks);
-        assert_int_equal(run->version, 30);
-        fake_free(run);
-    }
-}
-
-/* Rounds in which a method has no work for anybody hold nothing up. */
-static void rounds_without_work(void **unused)
-{
-    (void)unused;
-    struct ln_run *run = fake_new(&ln__strategy_astraea, &options, 20, 5);
-    for (uint32_t i = 0; i < 20; i++)
-        run->latency[i] = 1 + i;
-    run->works = fake_every_third_round;
-    fake_start(run);
-    fake_until_version(run, 20);
     fake_free(run);
 }
 

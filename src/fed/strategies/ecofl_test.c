@@ -1,47 +1,14 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-#include "fake_run.h"
-
 /* The source itself: its options are its own. */
 #include "fed/strategies/ecofl.c"
-
-static struct options options;
-
-static int defaults(void **unused)
-{
-    (void)unused;
-    options = (struct options){0};
-    fake_defaults(options_table, &options);
-    return 0;
-}
-
-/* Weights lie on a grid of 2^-32. */
-static void near(const struct ln_run *run, double expected)
-{
-    for (int d = 0; d < FAKE_DIM; d++)
-        assert_true(fabs(run->model->x[d] - expected) < 1e-8);
-}
-
-/* Each client adds its number plus one. */
-static void step_up(struct ln_run *run, uint32_t client, const double *from, double *to)
-{
-    (void)run;
-    for (int d = 0; d < FAKE_DIM; d++)
-        to[d] = from[d] + client + 1;
-}
+#define TESTED ln__strategy_ecofl
+#include "strategy_testing.h"
 
 /* Two groups of one client, 1 and 2.2 s; both begin at t = 0.22, when the slower probe is back. */
 static void arrivals_by_hand(void **unused)
 {
     (void)unused;
     options.groups = 2;
-    struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 2, 1);
+    struct ln_run *run = fake_new(2, 1);
     run->train = step_up;
     run->latency[1] = 2.2;
     fake_start(run);
@@ -71,7 +38,7 @@ static void inside_a_group_samples_weigh(void **unused)
     (void)unused;
     options.groups = 1;
     options.alpha = 1;
-    struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 3, 3);
+    struct ln_run *run = fake_new(3, 3);
     run->train = step_up;
     run->samples[0] = 10, run->samples[1] = 20, run->samples[2] = 50;
     fake_start(run);
@@ -152,7 +119,7 @@ static struct ln_run *three_groups(void)
 {
     options.groups = 3;
     options.ewma = 1;
-    struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 12, 4);
+    struct ln_run *run = fake_new(12, 4);
     for (uint32_t i = 0; i < 12; i++)
         run->latency[i] = i < 4 ? 1 : i < 8 ? 4 : 10;
     fake_start(run);
@@ -211,7 +178,7 @@ static void labels_decide_with_lambda(void **unused)
         options.lambda = pass ? 60 : 0;
         options.groups = 3;
         options.ewma = 1;
-        struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 12, 4);
+        struct ln_run *run = fake_new(12, 4);
         for (uint32_t i = 0; i < 12; i++) {
             run->latency[i] = i < 4 ? 1 : i < 8 ? 4 : 10;
             memset(run->histogram[i], 0, sizeof run->histogram[i]);
@@ -263,7 +230,7 @@ static void candidates_even_a_round(void **unused)
         bool met[30] = {false};
         options.groups = 1;
         options.candidates = pass ? 10 : 1;
-        struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 30, 3);
+        struct ln_run *run = fake_new(30, 3);
         for (uint32_t i = 0; i < 30; i++) {
             memset(run->histogram[i], 0, sizeof run->histogram[i]);
             run->histogram[i][i % 3] = 10;
@@ -293,7 +260,7 @@ static void grouping_lowers_skew(void **unused)
     double mean[2] = {0};
     for (int pass = 0; pass < 2; pass++) {
         options.lambda = pass ? 5 : 0;
-        struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 300, 10);
+        struct ln_run *run = fake_new(300, 10);
         struct ln__rng rng = ln__rng_at((struct ln__key){3, 0, 0, LN__FOR_TEST});
         static const double low[5] = {2, 2, 8, 13, 22}, high[5] = {2, 7, 12, 17, 32};
         for (uint32_t i = 0; i < 300; i++) {
@@ -335,7 +302,7 @@ static void no_client_lost(void **unused)
         defaults(NULL);
         options.lambda = (double)(seed % 4);
         options.deadline = seed % 2 ? 0 : 3;
-        struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 40, 5);
+        struct ln_run *run = fake_new(40, 5);
         fake_wild(run, seed);
         struct ln__rng rng = ln__rng_at((struct ln__key){seed, 1, 0, LN__FOR_TEST});
         fake_start(run);
@@ -370,7 +337,7 @@ static void a_world_that_is_gone(void **unused)
 {
     (void)unused;
     options.groups = 2;
-    struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 6, 3);
+    struct ln_run *run = fake_new(6, 3);
     for (uint32_t i = 0; i < 6; i++) {
         run->latency[i] = i < 3 ? 1 + i : 500 + i;
         run->absent[i] = i >= 3;
@@ -383,49 +350,6 @@ static void a_world_that_is_gone(void **unused)
     check(run);
     for (uint32_t i = 3; i < 6; i++)
         assert_true(run->trained[i] > 0);
-    fake_free(run);
-}
-
-static void checkpoints_change_nothing(void **unused)
-{
-    (void)unused;
-    for (uint64_t seed = 1; seed <= 4; seed++)
-        fake_same_after_checkpoints(&ln__strategy_ecofl, &options, 40, seed, 2000);
-}
-
-/* One client, fewer clients than groups, equal latencies, everyone away at first, a run that ends. */
-static void small_worlds(void **unused)
-{
-    (void)unused;
-    for (uint32_t clients = 1; clients <= 6; clients++) {
-        struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, clients, 10);
-        for (uint32_t i = 0; i < clients; i++)
-            run->absent[i] = true;
-        fake_start(run);
-        assert_int_equal(run->tasks, 0);
-        for (uint32_t i = 0; i < clients; i++)
-            fake_roster(run, i, true);
-        run->publish_limit = 30;
-        fake_until_version(run, 30);
-        uint64_t tasks = run->tasks;
-        while (fake_step(run))
-            ;
-        assert_int_equal(run->tasks, tasks);
-        assert_int_equal(run->version, 30);
-        fake_free(run);
-    }
-}
-
-/* Rounds in which a method has no work for anybody hold nothing up. */
-static void rounds_without_work(void **unused)
-{
-    (void)unused;
-    struct ln_run *run = fake_new(&ln__strategy_ecofl, &options, 20, 5);
-    for (uint32_t i = 0; i < 20; i++)
-        run->latency[i] = 1 + i;
-    run->works = fake_every_third_round;
-    fake_start(run);
-    fake_until_version(run, 20);
     fake_free(run);
 }
 

@@ -1,38 +1,7 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-#include "fake_run.h"
-
 /* The source itself: its options are its own. */
 #include "fed/strategies/fedasync.c"
-
-static struct options options;
-
-static int defaults(void **unused)
-{
-    (void)unused;
-    options = (struct options){0};
-    fake_defaults(options_table, &options);
-    return 0;
-}
-
-static void near(const struct ln_run *run, double expected)
-{
-    for (int d = 0; d < FAKE_DIM; d++)
-        assert_true(fabs(run->model->x[d] - expected) < 1e-8);
-}
-
-static void step_up(struct ln_run *run, uint32_t client, const double *from, double *to)
-{
-    (void)run;
-    for (int d = 0; d < FAKE_DIM; d++)
-        to[d] = from[d] + client + 1;
-}
+#define TESTED ln__strategy_fedasync
+#include "strategy_testing.h"
 
 /* Three clients always at work. Arrivals at 1 (client 0, fresh), 1.5 (client 1, one version late), 2 (client 0 again, from version 1, one late), 10 (client 2,
  * from version 0). alpha is not multiplied up: the third arrival's share is as the second's. */
@@ -40,7 +9,7 @@ static void arrivals_by_hand(void **unused)
 {
     (void)unused;
     options.staleness = LN__STALENESS_POLYNOMIAL;
-    struct ln_run *run = fake_new(&ln__strategy_fedasync, &options, 3, 3);
+    struct ln_run *run = fake_new(3, 3);
     run->train = step_up;
     run->latency[0] = 1, run->latency[1] = 1.5, run->latency[2] = 1.75;
     fake_start(run);
@@ -64,7 +33,7 @@ static void hinge_by_hand(void **unused)
     (void)unused;
     options.staleness = LN__STALENESS_HINGE;
     options.a = 10, options.b = 1, options.alpha = 0.9;
-    struct ln_run *run = fake_new(&ln__strategy_fedasync, &options, 3, 3);
+    struct ln_run *run = fake_new(3, 3);
     run->train = step_up;
     run->latency[0] = 1, run->latency[1] = 1.5, run->latency[2] = 1.75;
     fake_start(run);
@@ -80,7 +49,7 @@ static void arrivals_during_a_sum_wait(void **unused)
     (void)unused;
     options.staleness = LN__STALENESS_CONSTANT;
     options.alpha = 0.5;
-    struct ln_run *run = fake_new(&ln__strategy_fedasync, &options, 3, 3);
+    struct ln_run *run = fake_new(3, 3);
     run->train = step_up;
     run->sum_delay_s = 5;
     run->latency[0] = 1, run->latency[1] = 2, run->latency[2] = 3;
@@ -96,6 +65,10 @@ int main(void)
         cmocka_unit_test_setup(arrivals_by_hand, defaults),
         cmocka_unit_test_setup(hinge_by_hand, defaults),
         cmocka_unit_test_setup(arrivals_during_a_sum_wait, defaults),
+        cmocka_unit_test_setup(checkpoints_change_nothing, defaults),
+        cmocka_unit_test_setup(work_goes_on, defaults),
+        cmocka_unit_test_setup(small_worlds, defaults),
+        cmocka_unit_test_setup(rounds_without_work, defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

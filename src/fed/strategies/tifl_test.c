@@ -1,33 +1,7 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-#include "fake_run.h"
-
 /* The source itself: its options are its own. */
 #include "fed/strategies/tifl.c"
-
-static struct options options;
-
-static int defaults(void **unused)
-{
-    (void)unused;
-    options = (struct options){0};
-    fake_defaults(options_table, &options);
-    return 0;
-}
-
-/* Each client adds its number plus one. */
-static void step_up(struct ln_run *run, uint32_t client, const double *from, double *to)
-{
-    (void)run;
-    for (int d = 0; d < FAKE_DIM; d++)
-        to[d] = from[d] + client + 1;
-}
+#define TESTED ln__strategy_tifl
+#include "strategy_testing.h"
 
 static void ranks_make_probabilities(void **unused)
 {
@@ -51,7 +25,7 @@ static void a_round_is_fedavg_in_a_tier(void **unused)
 {
     (void)unused;
     options.tiers = 2;
-    struct ln_run *run = fake_new(&ln__strategy_tifl, &options, 6, 3);
+    struct ln_run *run = fake_new(6, 3);
     run->train = step_up;
     for (uint32_t i = 0; i < 6; i++) {
         run->samples[i] = 10 * (i + 1);
@@ -84,7 +58,7 @@ static void worse_tiers_train_more(void **unused)
     options.tiers = 3;
     options.every = 5;
     options.credits = 1000;
-    struct ln_run *run = fake_new(&ln__strategy_tifl, &options, 30, 5);
+    struct ln_run *run = fake_new(30, 5);
     for (uint32_t i = 0; i < 30; i++) {
         run->latency[i] = 1 + i / 10;
         run->accuracy[i] = i / 10 == 1 ? 0.1 : i / 10 == 0 ? 0.5 : 0.9;
@@ -107,7 +81,7 @@ static void credits_bound_a_tier(void **unused)
     options.tiers = 3;
     options.credits = 4;
     options.every = 1000; /* no evaluation takes clients away */
-    struct ln_run *run = fake_new(&ln__strategy_tifl, &options, 9, 3);
+    struct ln_run *run = fake_new(9, 3);
     for (uint32_t i = 0; i < 9; i++)
         run->latency[i] = 1 + i / 3;
     fake_start(run);
@@ -117,56 +91,6 @@ static void credits_bound_a_tier(void **unused)
         assert_int_equal(self->tier[t].credits, 0); /* the twelfth round is under way */
     fake_until_version(run, 12);
     assert_int_equal(self->tier[0].credits + self->tier[1].credits + self->tier[2].credits, 11);
-    fake_free(run);
-}
-
-static void checkpoints_change_nothing(void **unused)
-{
-    (void)unused;
-    for (uint64_t seed = 1; seed <= 4; seed++)
-        fake_same_after_checkpoints(&ln__strategy_tifl, &options, 40, seed, 2000);
-}
-
-static void work_goes_on(void **unused)
-{
-    (void)unused;
-    for (uint64_t seed = 1; seed <= 12; seed++)
-        fake_never_stuck(&ln__strategy_tifl, &options, 40, seed, 4000, NULL);
-}
-
-/* One client, fewer clients than groups, equal latencies, everyone away at first, a run that ends. */
-static void small_worlds(void **unused)
-{
-    (void)unused;
-    for (uint32_t clients = 1; clients <= 6; clients++) {
-        struct ln_run *run = fake_new(&ln__strategy_tifl, &options, clients, 10);
-        for (uint32_t i = 0; i < clients; i++)
-            run->absent[i] = true;
-        fake_start(run);
-        assert_int_equal(run->tasks, 0);
-        for (uint32_t i = 0; i < clients; i++)
-            fake_roster(run, i, true);
-        run->publish_limit = 30;
-        fake_until_version(run, 30);
-        uint64_t tasks = run->tasks;
-        while (fake_step(run))
-            ;
-        assert_int_equal(run->tasks, tasks);
-        assert_int_equal(run->version, 30);
-        fake_free(run);
-    }
-}
-
-/* Rounds in which a method has no work for anybody hold nothing up. */
-static void rounds_without_work(void **unused)
-{
-    (void)unused;
-    struct ln_run *run = fake_new(&ln__strategy_tifl, &options, 20, 5);
-    for (uint32_t i = 0; i < 20; i++)
-        run->latency[i] = 1 + i;
-    run->works = fake_every_third_round;
-    fake_start(run);
-    fake_until_version(run, 20);
     fake_free(run);
 }
 
