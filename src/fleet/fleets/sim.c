@@ -11,25 +11,17 @@
  * Tasks are submitted in the order of their earliest times, ahead of need, as long as fewer than a window of results lie undelivered: an
  * asynchronous strategy with a hundred tasks in flight keeps all threads busy, and memory stays bounded. Since a task is a pure function and the order of
  * events depends on computed times only, threads cannot change a bit. */
+#include "fleet/sim.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "fleet/presence.h"
-#include "fleet/ranks.h"
-#include "fleet/sums.h"
-#include "fleet/world.h"
 
-struct sim_options {
-    int64_t threads, window;
-    const char *trace;
-    struct ln__world_options world;
-};
-
-#define AT(member) offsetof(struct sim_options, member)
-#define WITHIN(outer, member) (offsetof(struct sim_options, outer.member) - offsetof(struct sim_options, outer))
+#define AT(member) offsetof(struct ln__sim_options, member)
+#define WITHIN(outer, member) (offsetof(struct ln__sim_options, outer.member) - offsetof(struct ln__sim_options, outer))
 
 static const struct ln_option server_options[] = {{.key = "gflops",
                                                    .type = LN_OPT_REAL,
@@ -90,14 +82,14 @@ static const struct ln_option sim_options[] = {
      .offset = AT(world.server),
      .fallback = "{}",
      .table = server_options,
-     .row_size = sizeof(((struct sim_options *)0)->world.server),
+     .row_size = sizeof(((struct ln__sim_options *)0)->world.server),
      .help = "what server halves run on"},
     {.key = "change",
      .type = LN_OPT_TABLE,
      .offset = AT(world.change),
      .fallback = "{}",
      .table = change_options,
-     .row_size = sizeof(((struct sim_options *)0)->world.change),
+     .row_size = sizeof(((struct ln__sim_options *)0)->world.change),
      .help = "devices that change class in the course of the run"},
     {.key = "trace",
      .type = LN_OPT_TEXT,
@@ -106,294 +98,11 @@ static const struct ln_option sim_options[] = {
      .help = "file of rows client,time_s,available (1 or 0): who comes and goes when; a device that leaves drops its task"},
     {0}};
 
-enum state { WAITING, SUBMITTED, COMPUTED, CANCELLED };
-enum rank { RANK_SUM, RANK_ALARM, RANK_TASK, RANK_ROSTER }; /* what ends when its device leaves has ended */
-
-struct item {
-    struct ln__job job; /* first: the pool gives it back */
-    struct ln__fleet *fleet;
-    double time_s; /* of the event, or the earliest it can be */
-    enum rank rank;
-    uint64_t number; /* among items of that time and rank */
-    size_t at[2];    /* place in either heap */
-    size_t run;      /* place among the running */
-    enum state state;
-    uint64_t tag;
-    struct ln__task task;
-    struct ln__result result;
-    struct ln__ledger ledger;
-    double estimate_s;
-    double leaves_s; /* when the device is away next */
-    double busy_s;   /* of the thread that computed it */
-    struct ln_sum_id sum;
-    struct ln_blob *model;
-    unsigned place; /* the rank that computes it */
-    bool came;      /* from another rank */
-};
-
-/* A binary heap; which of the item's places is its own. */
-struct heap {
-    struct item **item;
-    size_t count, room;
-    enum { ALL, WAITING_ONLY } kind;
-};
-
-struct ln__fleet {
-    struct ln__fleet_head head;
-    const struct sim_options *options;
-    struct ln__pool *pool;
-    struct ln__world *world;
-    struct ln__sums *sums;
-    struct ln__presence *presence; /* NULL: all are always there */
-    size_t present_at;             /* rows told; the next one is in the heap */
-    bool *away;                    /* [clients] */
-
-    struct ln__ranks *ranks;    /* NULL: this process is all */
-    size_t *load;               /* [ranks] tasks submitted there */
-    struct ln__worker **worker; /* [threads], made at first use by the thread itself */
-    struct ln__worker *own;     /* the loop's, for gathers */
-    struct heap all;            /* everything to come */
-    struct heap waiting;        /* of these, the tasks that are not submitted */
-    struct item **running;      /* of these, the tasks that are submitted and not settled; any order */
-    size_t runs, runs_room;
-    size_t ahead, window; /* submitted or computed, and not delivered */
-    size_t busy;          /* submitted and not computed, to keep all threads at work */
-    const volatile int *stop;
-    double now_s, busy_s, began;
-    uint64_t alarms, closes; /* numbers of the next ones */
-};
-
-static bool before(const struct item *a, const struct item *b)
-{
-    if (a->time_s != b->time_s)
-        return a->time_s < b->time_s;
-    return a->rank != b->rank ? a->rank < b->rank : a->number < b->number;
-}
-
-static void put(struct heap *heap, size_t at, struct item *item)
-{
-    heap->item[at] = item;
-    item->at[heap->kind] = at;
-}
-
-static void sift(struct heap *heap, size_t at)
-{
-    struct item *item = heap->item[at];
-    while (at > 0 && before(item, heap->item[(at - 1) / 2])) {
-        put(heap, at, heap->item[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= heap->count)
-            break;
-        child += child + 1 < heap->count && before(heap->item[child + 1], heap->item[child]);
-        if (!before(heap->item[child], item))
-            break;
-        put(heap, at, heap->item[child]);
-        at = child;
-    }
-    put(heap, at, item);
-}
-
-static void heap_remove(struct heap *heap, size_t at)
-{
-    struct item *last = heap->item[--heap->count];
-    if (at < heap->count) {
-        put(heap, at, last);
-        sift(heap, at);
-    }
-}
-
-static int heap_add(struct heap *heap, struct item *item)
-{
-    if (heap->count == heap->room) {
-        size_t room = heap->room ? 2 * heap->room : 64;
-        struct item **grown = ln__mem_grow(heap->item, heap->room * sizeof *grown, room * sizeof *grown);
-        if (!grown)
-            return LN_ENOMEM;
-        heap->item = grown;
-        heap->room = room;
-    }
-    put(heap, heap->count++, item);
-    sift(heap, heap->count - 1);
-    return 0;
-}
-
 extern const struct ln__fleet_plugin ln__fleet_sim;
 
-/* ---- computing ---- */
-
-static void compute(struct ln__job *job, unsigned index)
+struct ln__item *ln__sim_item(struct ln__fleet *fleet, double time_s, enum ln__item_rank rank, uint64_t number)
 {
-    struct item *item = (struct item *)job;
-    struct ln__fleet *fleet = item->fleet;
-    double began = ln__clock_mono();
-    struct ln__worker **worker = &fleet->worker[index];
-    if (!*worker) {
-        item->result.error = ln__worker_new(fleet->head.env, NULL, worker, &item->result.fault);
-        if (*worker)
-            ln__worker_stop_at(*worker, fleet->stop);
-    }
-    if (*worker) {
-        ln__task_run(*worker, &item->task, &item->result);
-        ln__result_check(*worker, &item->task, &item->result); /* the device is not trusted: what a real server does when it arrives */
-    }
-    item->busy_s = ln__clock_mono() - began;
-}
-
-static void no_longer_runs(struct ln__fleet *fleet, struct item *item)
-{
-    struct item *last = fleet->running[--fleet->runs];
-    fleet->running[item->run] = last;
-    last->run = item->run;
-    if (fleet->ranks)
-        fleet->load[item->place]--;
-}
-
-static int submit(struct ln__fleet *fleet, struct item *item)
-{
-    if (fleet->runs == fleet->runs_room) {
-        size_t room = fleet->runs_room ? 2 * fleet->runs_room : 64;
-        struct item **grown = ln__mem_grow(fleet->running, fleet->runs_room * sizeof *grown, room * sizeof *grown);
-        if (!grown)
-            return LN_ENOMEM;
-        fleet->running = grown;
-        fleet->runs_room = room;
-    }
-    heap_remove(&fleet->waiting, item->at[WAITING_ONLY]);
-    item->run = fleet->runs;
-    fleet->running[fleet->runs++] = item;
-    item->state = SUBMITTED;
-    fleet->ahead++;
-    if (fleet->ranks) {
-        unsigned ranks = ln__ranks_count(fleet->ranks);
-        item->place = (unsigned)(item->task.id.value % ranks);
-        for (unsigned i = 0; i < ranks; i++)
-            item->place = fleet->load[i] < fleet->load[item->place] ? i : item->place;
-        fleet->load[item->place]++;
-        if (item->place)
-            return ln__ranks_submit(fleet->ranks, item->place, &item->task);
-    }
-    item->job.run = compute;
-    item->job.order = item->time_s;
-    item->job.tie = item->number;
-    ln__pool_submit(fleet->pool, &item->job);
-    return 0;
-}
-
-/* The task's real time takes the place of its earliest one. */
-static void settle(struct ln__fleet *fleet, struct item *item)
-{
-    struct ln__task *task = &item->task;
-    double takes = ln__world_takes(fleet->world, task, &item->result.trace, &item->ledger, NULL);
-    if (item->result.error) { /* the server learns of it when the result would have come */
-        memset(&item->ledger, 0, sizeof item->ledger);
-        takes = item->time_s - task->dispatched_s;
-    }
-    fleet->busy_s += item->busy_s;
-    no_longer_runs(fleet, item);
-    item->state = COMPUTED;
-    double at = task->dispatched_s + takes;
-    if (task->deadline_s > 0 && takes > task->deadline_s) {
-        at = task->dispatched_s + task->deadline_s;
-        item->result.error = LN_ETIMEOUT;
-        memset(&item->ledger, 0, sizeof item->ledger);
-    }
-    if (at > item->leaves_s) {
-        at = item->leaves_s;
-        item->result.error = LN_EGONE;
-        memset(&item->ledger, 0, sizeof item->ledger);
-    }
-    item->time_s = at > item->time_s ? at : item->time_s;
-    sift(&fleet->all, item->at[ALL]);
-}
-
-/* A stop came while it ran: it goes back, as if it had not begun. */
-static void put_back(struct ln__fleet *fleet, struct item *item)
-{
-    ln__result_fini(&item->result);
-    memset(&item->result, 0, sizeof item->result);
-    memset(&item->job, 0, sizeof item->job);
-    no_longer_runs(fleet, item);
-    item->state = WAITING;
-    fleet->ahead--;
-    int error = heap_add(&fleet->waiting, item); /* it was there before: there is room */
-    (void)error;
-}
-
-/* What has come from other ranks. */
-static int take_from_ranks(struct ln__fleet *fleet)
-{
-    struct ln_fault fault = {0};
-    struct ln_task_id id;
-    struct ln__result result;
-    double busy_s;
-    int error;
-    while ((error = ln__ranks_take(fleet->ranks, &id, &result, &busy_s, &fault)) == 0) {
-        size_t i = 0;
-        while (i < fleet->runs && fleet->running[i]->task.id.value != id.value)
-            i++;
-        if (i == fleet->runs) { /* nobody waits for it */
-            ln__result_fini(&result);
-            continue;
-        }
-        fleet->running[i]->result = result;
-        fleet->running[i]->busy_s = busy_s;
-        fleet->running[i]->came = true;
-    }
-    if (error == LN_ENOENT)
-        return 0;
-    ln__log(LN__LOG_ERROR, "%s", fault.text);
-    return error;
-}
-
-static bool is_done(const struct ln__fleet *fleet, const struct item *item)
-{
-    return item->place ? item->came : ln__pool_done(fleet->pool, &item->job);
-}
-
-/* Waits for a task that is submitted. A rank that has died never answers, but then mpirun asks to stop. */
-static int await(struct ln__fleet *fleet, struct item *item)
-{
-    int error = 0;
-    if (!item->place)
-        ln__pool_wait(fleet->pool, &item->job);
-    while (!error && item->place && !item->came) {
-        error = take_from_ranks(fleet);
-        if (!error && !item->came && fleet->stop && *fleet->stop)
-            return LN_EINTERRUPTED;
-        if (!error && !item->came)
-            ln__ranks_rest();
-    }
-    return error;
-}
-
-static void settle_what_is_done(struct ln__fleet *fleet)
-{
-    for (size_t i = fleet->runs; i > 0; i--) {
-        struct item *item = fleet->running[i - 1];
-        if (is_done(fleet, item))
-            settle(fleet, item); /* the last one takes its place, and was looked at */
-    }
-}
-
-/* ---- items ---- */
-
-static void item_free(struct item *item)
-{
-    if (!item)
-        return;
-    ln__blob_unref(item->task.model);
-    ln__blob_unref(item->task.keep);
-    ln__blob_unref(item->model);
-    ln__result_fini(&item->result);
-    ln__mem_free(item);
-}
-
-static struct item *item_new(struct ln__fleet *fleet, double time_s, enum rank rank, uint64_t number)
-{
-    struct item *item = ln__mem_zero(1, sizeof *item);
+    struct ln__item *item = ln__mem_zero(1, sizeof *item);
     if (!item)
         return NULL;
     item->fleet = fleet;
@@ -401,16 +110,14 @@ static struct item *item_new(struct ln__fleet *fleet, double time_s, enum rank r
     item->rank = rank;
     item->number = number;
     item->state = rank == RANK_TASK ? WAITING : COMPUTED;
-    if (heap_add(&fleet->all, item) != 0) {
+    if (ln__agenda_add(&fleet->all, item) != 0) {
         ln__mem_free(item);
         return NULL;
     }
     return item;
 }
 
-/* ---- the fleet's operations ---- */
-
-static int sim_dispatch(struct ln__fleet *fleet, const struct ln__task *task)
+int ln__sim_dispatch(struct ln__fleet *fleet, const struct ln__task *task)
 {
     struct ln__trace least = {0};
     int error = ln__task_least(fleet->head.env, task, &least);
@@ -439,7 +146,7 @@ static int sim_dispatch(struct ln__fleet *fleet, const struct ln__task *task)
         fails = true;
         fails_s = task->deadline_s;
     }
-    struct item *item = item_new(fleet, task->dispatched_s + (fails ? fails_s : takes), RANK_TASK, task->id.value);
+    struct ln__item *item = ln__sim_item(fleet, task->dispatched_s + (fails ? fails_s : takes), RANK_TASK, task->id.value);
     if (!item)
         return LN_ENOMEM;
     item->task = *task;
@@ -453,24 +160,24 @@ static int sim_dispatch(struct ln__fleet *fleet, const struct ln__task *task)
         fleet->ahead++; /* delivered like any computed one */
         return 0;
     }
-    return heap_add(&fleet->waiting, item);
+    return ln__agenda_add(&fleet->waiting, item);
 }
 
-static int sim_cancel(struct ln__fleet *fleet, struct ln_task_id id)
+int ln__sim_cancel(struct ln__fleet *fleet, struct ln_task_id id)
 {
     for (size_t i = 0; i < fleet->all.count; i++) {
-        struct item *item = fleet->all.item[i];
+        struct ln__item *item = fleet->all.item[i];
         if (item->rank != RANK_TASK || item->task.id.value != id.value)
             continue;
         if (item->state == WAITING)
-            heap_remove(&fleet->waiting, item->at[WAITING_ONLY]);
+            ln__agenda_remove(&fleet->waiting, item->at[WAITING_ONLY]);
         if (item->state == SUBMITTED) {
             int error = 0;
             if (item->place || !ln__pool_cancel(fleet->pool, &item->job))
-                error = await(fleet, item);
+                error = ln__sim_await(fleet, item);
             if (error)
                 return error;
-            no_longer_runs(fleet, item);
+            ln__sim_unlist(fleet, item);
         }
         if (item->state == SUBMITTED || item->state == COMPUTED)
             fleet->ahead--;
@@ -479,7 +186,7 @@ static int sim_cancel(struct ln__fleet *fleet, struct ln_task_id id)
         memset(&item->ledger, 0, sizeof item->ledger);
         item->state = CANCELLED;
         item->time_s = fleet->now_s;
-        sift(&fleet->all, item->at[ALL]);
+        ln__agenda_moved(&fleet->all, item->at[ALL]);
         return 0;
     }
     return 0;
@@ -487,7 +194,7 @@ static int sim_cancel(struct ln__fleet *fleet, struct ln_task_id id)
 
 static int sim_alarm(struct ln__fleet *fleet, double at_s, uint64_t tag)
 {
-    struct item *item = item_new(fleet, at_s > fleet->now_s ? at_s : fleet->now_s, RANK_ALARM, fleet->alarms++);
+    struct ln__item *item = ln__sim_item(fleet, at_s > fleet->now_s ? at_s : fleet->now_s, RANK_ALARM, fleet->alarms++);
     if (!item)
         return LN_ENOMEM;
     item->tag = tag;
@@ -521,7 +228,7 @@ static int sim_sum_close(struct ln__fleet *fleet, struct ln_sum_id id, double di
     ln__trace_fini(&trace);
     if (error)
         return error;
-    struct item *item = item_new(fleet, fleet->now_s + takes, RANK_SUM, fleet->closes++);
+    struct ln__item *item = ln__sim_item(fleet, fleet->now_s + takes, RANK_SUM, fleet->closes++);
     if (!item) {
         ln__blob_unref(model);
         return LN_ENOMEM;
@@ -532,14 +239,13 @@ static int sim_sum_close(struct ln__fleet *fleet, struct ln_sum_id id, double di
     return 0;
 }
 
-/* The first rows of the trace have been told; the next one is something to come. */
-static int tell_rows(struct ln__fleet *fleet, size_t told)
+int ln__sim_tell_rows(struct ln__fleet *fleet, size_t told)
 {
     const struct ln__presence_row *row;
     size_t rows = ln__presence_rows(fleet->presence, &row);
     for (; fleet->present_at < told; fleet->present_at++)
         fleet->away[row[fleet->present_at].client] = !row[fleet->present_at].available;
-    return told == rows || item_new(fleet, row[told].time_s, RANK_ROSTER, told) ? 0 : LN_ENOMEM;
+    return told == rows || ln__sim_item(fleet, row[told].time_s, RANK_ROSTER, told) ? 0 : LN_ENOMEM;
 }
 
 static int open_presence(struct ln__fleet *fleet, struct ln_fault *fault)
@@ -556,15 +262,15 @@ static int open_presence(struct ln__fleet *fleet, struct ln_fault *fault)
     size_t rows = ln__presence_rows(fleet->presence, &row), at_start = 0;
     while (at_start < rows && row[at_start].time_s <= 0)
         at_start++;
-    if (!fleet->away || tell_rows(fleet, at_start))
+    if (!fleet->away || ln__sim_tell_rows(fleet, at_start))
         return ln_fault_set(fault, LN_ENOMEM, "no memory for the presence of %u clients", clients);
     return 0;
 }
 
-static void deliver(struct ln__fleet *fleet, struct item *item, struct ln__fleet_event *event)
+static void deliver(struct ln__fleet *fleet, struct ln__item *item, struct ln__fleet_event *event)
 {
     memset(event, 0, sizeof *event);
-    heap_remove(&fleet->all, item->at[ALL]);
+    ln__agenda_remove(&fleet->all, item->at[ALL]);
     fleet->now_s = item->time_s > fleet->now_s ? item->time_s : fleet->now_s;
     event->time_s = fleet->now_s;
     event->tag = item->tag;
@@ -604,29 +310,29 @@ static int sim_next(struct ln__fleet *fleet, const volatile int *stop, struct ln
             return LN_EINTERRUPTED;
         if (fleet->all.count == 0)
             return LN_ENOENT;
-        int error = fleet->ranks ? take_from_ranks(fleet) : 0;
-        settle_what_is_done(fleet);
-        struct item *top = fleet->all.item[0];
+        int error = fleet->ranks ? ln__sim_take_from_ranks(fleet) : 0;
+        ln__sim_settle_done(fleet);
+        struct ln__item *top = fleet->all.item[0];
         /* Nothing is delivered before the top is computed, and then before what stands next at its earliest time: whatever the window, that
          * much goes on beside it. */
         bool uncomputed = top->rank == RANK_TASK && top->state != COMPUTED && top->state != CANCELLED;
         while (!error && fleet->waiting.count > 0 && (fleet->ahead < fleet->window || (uncomputed && fleet->runs < fleet->busy)))
-            error = submit(fleet, fleet->waiting.item[0]);
+            error = ln__sim_submit(fleet, fleet->waiting.item[0]);
         if (error)
             return error;
         if (!uncomputed) {
             bool roster = top->rank == RANK_ROSTER;
             deliver(fleet, top, event);
-            return roster ? tell_rows(fleet, fleet->present_at + 1) : 0;
+            return roster ? ln__sim_tell_rows(fleet, fleet->present_at + 1) : 0;
         }
-        if (top->state == WAITING && (error = submit(fleet, top)) != 0) /* the window is full of later ones */
+        if (top->state == WAITING && (error = ln__sim_submit(fleet, top)) != 0) /* the window is full of later ones */
             return error;
-        if ((error = await(fleet, top)) != 0)
+        if ((error = ln__sim_await(fleet, top)) != 0)
             return error;
         if (top->result.error == LN_EINTERRUPTED && stop && *stop)
-            put_back(fleet, top);
+            ln__sim_put_back(fleet, top);
         else
-            settle(fleet, top);
+            ln__sim_settle(fleet, top);
     }
 }
 
@@ -665,7 +371,7 @@ static void sim_close(struct ln__fleet *fleet)
             ln__pool_wait(fleet->pool, &fleet->running[i]->job);
     }
     for (size_t i = 0; i < fleet->all.count; i++)
-        item_free(fleet->all.item[i]);
+        ln__item_free(fleet->all.item[i]);
     if (fleet->ranks) {
         struct ln__ranks_times times;
         ln__ranks_times(fleet->ranks, &times);
@@ -726,119 +432,9 @@ static int sim_open(const void *options, const struct ln__env *env, struct ln__f
     *out = fleet;
     return 0;
 }
-
-/* ---- checkpoints: what is computed ahead is not saved, it comes out the same again ---- */
-
-static void archive_task(struct ln_archive *archive, struct ln__task *task)
-{
-    uint64_t kind = task->kind, site = task->site, client = task->client, round = task->round, turn = task->turn, epochs = task->epochs;
-    ln_archive_u64(archive, &task->id.value);
-    ln_archive_u64(archive, &kind);
-    ln_archive_u64(archive, &site);
-    ln_archive_u64(archive, &client);
-    ln_archive_u64(archive, &round);
-    ln_archive_u64(archive, &turn);
-    ln_archive_u64(archive, &epochs);
-    ln_archive_real(archive, &task->progress);
-    ln_archive_real(archive, &task->mu);
-    ln_archive_real(archive, &task->dispatched_s);
-    ln_archive_real(archive, &task->deadline_s);
-    ln_archive_u64(archive, &task->tag);
-    ln_archive_u64(archive, &task->base_version);
-    ln_archive_blob(archive, &task->model);
-    ln_archive_blob(archive, &task->keep);
-    if (!ln_archive_reading(archive)) /* it may be running */
-        return;
-    task->kind = (enum ln_task_kind)kind;
-    task->site = (enum ln__site)site;
-    task->client = (uint32_t)client;
-    task->round = (uint32_t)round;
-    task->turn = (uint32_t)turn;
-    task->epochs = (uint32_t)epochs;
-}
-
-/* One item: its rank, then what that needs. A cancelled task is known by its time. */
-static int archive_item(struct ln__fleet *fleet, struct ln_archive *archive, struct item *saved)
-{
-    struct item blank = {0}, *item = saved ? saved : &blank;
-    uint64_t rank = item->rank, cancelled = item->state == CANCELLED;
-    ln_archive_u64(archive, &rank);
-    ln_archive_real(archive, &item->time_s);
-    if (rank == RANK_TASK) {
-        ln_archive_u64(archive, &cancelled);
-        archive_task(archive, &item->task);
-        if (saved)
-            return 0;
-        int error = sim_dispatch(fleet, &item->task);
-        if (!error && cancelled) {
-            double now = fleet->now_s;
-            fleet->now_s = item->time_s;
-            error = sim_cancel(fleet, item->task.id);
-            fleet->now_s = now;
-        }
-        ln__blob_unref(item->task.model); /* dispatch took its own */
-        ln__blob_unref(item->task.keep);
-        return error;
-    }
-    ln_archive_u64(archive, &item->number);
-    ln_archive_u64(archive, &item->tag);
-    ln_archive_u64(archive, &item->sum.value);
-    ln_archive_blob(archive, &item->model);
-    if (saved)
-        return 0;
-    if (rank == RANK_ROSTER)
-        return 0;
-    struct item *made = item_new(fleet, item->time_s, rank == RANK_SUM ? RANK_SUM : RANK_ALARM, item->number);
-    if (!made) {
-        ln__blob_unref(item->model);
-        return LN_ENOMEM;
-    }
-    made->tag = item->tag;
-    made->sum = item->sum;
-    made->model = item->model;
-    return 0;
-}
-
-/* The trace itself is not in the archive, only how much of it was told. */
-static int restore_presence(struct ln__fleet *fleet, size_t told)
-{
-    const struct ln__presence_row *row;
-    if (!fleet->presence || told > ln__presence_rows(fleet->presence, &row))
-        return told ? LN_ECORRUPT : 0;
-    for (size_t i = 0; i < fleet->all.count; i++) {
-        struct item *item = fleet->all.item[i];
-        if (item->rank == RANK_ROSTER) { /* the first one, from opening */
-            heap_remove(&fleet->all, i);
-            item_free(item);
-            break;
-        }
-    }
-    return told < fleet->present_at ? LN_ECORRUPT : tell_rows(fleet, told);
-}
-
-static int sim_archive(struct ln__fleet *fleet, struct ln_archive *archive)
-{
-    uint64_t count = fleet->all.count;
-    ln_archive_real(archive, &fleet->now_s);
-    ln_archive_u64(archive, &fleet->alarms);
-    ln_archive_u64(archive, &fleet->closes);
-    ln_archive_u64(archive, &count);
-    bool reading = ln_archive_reading(archive);
-    uint64_t told = fleet->present_at;
-    ln_archive_u64(archive, &told);
-    int error = reading ? restore_presence(fleet, told) : 0;
-    for (uint64_t i = 0; !error && i < count; i++)
-        error = archive_item(fleet, archive, reading ? NULL : fleet->all.item[i]);
-    if (!error && !reading) /* parts of open sums are brought here first */
-        error = ln__ranks_collect_all(fleet->ranks, fleet->sums);
-    if (!error)
-        ln__sums_archive(fleet->sums, archive);
-    return error;
-}
-
 static int sim_serve(const void *options, const struct ln__env *env, struct ln_fault *fault)
 {
-    const struct sim_options *o = options;
+    const struct ln__sim_options *o = options;
     return ln__ranks_serve(env, (unsigned)o->threads, fault);
 }
 
@@ -846,13 +442,13 @@ const struct ln__fleet_plugin ln__fleet_sim = {
     .plugin = {.name = "sim",
                .summary = "this process, on threads; time, bytes and joules are computed from device and path profiles",
                .options = sim_options,
-               .options_size = sizeof(struct sim_options)},
+               .options_size = sizeof(struct ln__sim_options)},
     .open = sim_open,
     .close = sim_close,
     .serve = sim_serve,
     .pool = sim_pool,
-    .dispatch = sim_dispatch,
-    .cancel = sim_cancel,
+    .dispatch = ln__sim_dispatch,
+    .cancel = ln__sim_cancel,
     .alarm = sim_alarm,
     .next = sim_next,
     .now = sim_now,
@@ -861,6 +457,6 @@ const struct ln__fleet_plugin ln__fleet_sim = {
     .sum_add = sim_sum_add,
     .sum_close = sim_sum_close,
     .spans = sim_spans,
-    .archive = sim_archive,
+    .archive = ln__sim_archive,
     .parallelism = sim_parallelism,
 };
