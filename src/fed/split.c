@@ -54,6 +54,8 @@ int ln__split_plan(const struct ln__env *env, const struct ln__split_options *op
                                .server_train = ln__sparse_macs_train(env->graph, server, &env->recipe->sparsity),
                                .server_train_input = ln__sparse_macs_train(env->graph, whole, &env->recipe->sparsity) - train};
     needs->cut = out->cut;
+    needs->message_max = ln__activations_bound(out);
+    needs->session_bytes = (2 * out->values + 2 * (size_t)classes) * out->batch * sizeof(float) + env->state * sizeof(float);
     return LN_OK;
 }
 
@@ -201,11 +203,6 @@ int ln__split_device(struct ln__device *device, const struct ln__halves *split, 
 
 /* ---- the server's copy ---- */
 
-size_t ln__split_session_bytes(const struct ln__halves *split)
-{
-    return (2 * split->values + 2 * (size_t)split->classes) * split->batch * sizeof(float) + split->env->state * sizeof(float);
-}
-
 int ln__server_begin(struct ln__server_half *half, const struct ln__halves *split, struct ln__worker *worker, const float *state, bool input_grad,
                      double progress, struct ln_fault *fault)
 {
@@ -259,6 +256,26 @@ int ln__server_push(struct ln__server_half *half, struct ln__session *session)
     session->result->loss = half->samples ? half->loss / (double)half->samples : 0;
     session->result->accuracy = half->samples ? (double)half->correct / (double)half->samples : 0;
     return ln__session_push(session, half->split->server, state);
+}
+
+int ln__split_open(const struct ln__halves *split, struct ln__session *session, bool input_grad)
+{
+    struct ln__server_half *half = session->own = ln__mem_zero(1, sizeof *half);
+    if (!half)
+        return ln_fault_set(&session->result->fault, LN_ENOMEM, "no memory for a client's copy of the server part");
+    return ln__server_open(half, split, session, input_grad);
+}
+
+int ln__split_close(const void *plan, struct ln__session *session, bool failed)
+{
+    (void)plan;
+    struct ln__server_half *half = session->own;
+    int error = half && !failed ? ln__server_push(half, session) : LN_OK;
+    if (half)
+        ln__server_fini(half);
+    ln__mem_free(half);
+    session->own = NULL;
+    return error;
 }
 
 void ln__server_step(struct ln__server_half *half, const struct ln__server_batch *batch)

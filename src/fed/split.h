@@ -37,12 +37,10 @@ struct ln__split_options {
         .help = "bytes a label takes on the wire: 8, as EcoFed's authors count, or 1 (up to 256 classes)"                                            \
     }
 
-/* LN_ECONFIG lists the valid cuts, or says that labels do not fit a byte. Fills needs->cut. */
+/* LN_ECONFIG lists the valid cuts, or says that labels do not fit a byte. Fills needs->cut, message_max, and session_bytes with what a client's
+ * copy of the server part takes. */
 int ln__split_plan(const struct ln__env *env, const struct ln__split_options *options, struct ln__halves *out, struct ln__method_needs *needs,
                    struct ln_fault *fault) LN_MUST_CHECK;
-
-/* What splitfed, localloss and fedgkt need of a server, for one client. */
-size_t ln__split_session_bytes(const struct ln__halves *split);
 
 /* A head of a flattening and a linear layer from the cut's shape to the classes: "aux.weight", "aux.bias". */
 int ln__split_head(const struct ln__halves *split, struct ln__graph **out, struct ln_fault *fault) LN_MUST_CHECK;
@@ -109,6 +107,9 @@ void ln__server_fini(struct ln__server_half *half);
 /* begin from the task's model; what the copy has become is the session's part of the update, its loss and accuracy the result's. */
 int ln__server_open(struct ln__server_half *half, const struct ln__halves *split, struct ln__session *session, bool input_grad) LN_MUST_CHECK;
 int ln__server_push(struct ln__server_half *half, struct ln__session *session) LN_MUST_CHECK;
+/* A session that is such a copy and nothing else (splitfed, localloss, fedgkt): it is session->own; the second one is a method's close. */
+int ln__split_open(const struct ln__halves *split, struct ln__session *session, bool input_grad) LN_MUST_CHECK;
+int ln__split_close(const void *plan, struct ln__session *session, bool failed) LN_MUST_CHECK;
 struct ln__server_batch {
     uint32_t n, epoch;
     const float *x;

@@ -116,18 +116,12 @@ static int ecofed_plan(const void *options, const struct ln__env *env, void **pl
     own->reshuffle = o->reshuffle;
     own->noise = o->noise;
     needs->keep_max = (uint64_t)o->buffer_mb * 1000000;
-    needs->message_max = ln__activations_bound(&own->split);
-    needs->session_bytes = ln__split_session_bytes(&own->split) + (size_t)keep_bytes(own, env);
+    needs->session_bytes += (size_t)keep_bytes(own, env);
     uint64_t round = keep_bytes(own, env) * (uint64_t)env->recipe->train.sample;
     if (own->shared && needs->keep_max && needs->keep_max < round) /* a round's own uploads would be evicted before they are trained on */
         return ln_fault_set(fault, LN_ECONFIG, "method.buffer_mb: %lld; with server: shared it must hold one round's uploads, %.0f MB",
                             (long long)o->buffer_mb, ceil((double)round / 1e6));
     return LN_OK;
-}
-
-static void ecofed_unplan(void *plan)
-{
-    ln__mem_free(plan);
 }
 
 static enum ln__site ecofed_site(const void *plan, const struct ln__env *env, bool has_keep, uint32_t client, uint32_t round)
@@ -428,7 +422,7 @@ const struct ln__method ln__method_ecofed = {
                .options = options_table,
                .options_size = sizeof(struct options)},
     .plan = ecofed_plan,
-    .unplan = ecofed_unplan,
+    .unplan = ln__mem_free,
     .site = ecofed_site,
     .least = ecofed_least,
     .device = ecofed_device,

@@ -44,18 +44,7 @@ static int fedgkt_plan(const void *options, const struct ln__env *env, void **pl
     own->alpha = o->alpha;
     own->temperature = o->temperature;
     int error = ln__split_plan(env, &o->split, split, needs, fault);
-    if (!error)
-        error = ln__split_head(split, &needs->side, fault);
-    if (!error) {
-        needs->message_max = ln__activations_bound(split);
-        needs->session_bytes = ln__split_session_bytes(split);
-    }
-    return error;
-}
-
-static void fedgkt_unplan(void *plan)
-{
-    ln__mem_free(plan);
+    return error ? error : ln__split_head(split, &needs->side, fault);
 }
 
 /* The device part, and the head with the gradient of its input, which the device part's last layers begin from. */
@@ -139,10 +128,7 @@ static int fedgkt_device(const void *plan, struct ln__device *device)
 
 static int fedgkt_open(const void *plan, struct ln__session *session)
 {
-    struct ln__server_half *half = session->own = ln__mem_zero(1, sizeof *half);
-    if (!half)
-        return ln_fault_set(&session->result->fault, LN_ENOMEM, "no memory for a client's copy of the server part");
-    return ln__server_open(half, &((const struct plan *)plan)->split, session, false);
+    return ln__split_open(&((const struct plan *)plan)->split, session, false);
 }
 
 static int fedgkt_answer(const void *plan, struct ln__session *session, const struct ln__message *message, struct ln__message *reply)
@@ -179,28 +165,16 @@ static int fedgkt_answer(const void *plan, struct ln__session *session, const st
     return LN_OK;
 }
 
-static int fedgkt_close(const void *plan, struct ln__session *session, bool failed)
-{
-    (void)plan;
-    struct ln__server_half *half = session->own;
-    int error = half && !failed ? ln__server_push(half, session) : LN_OK;
-    if (half)
-        ln__server_fini(half);
-    ln__mem_free(half);
-    session->own = NULL;
-    return error;
-}
-
 const struct ln__method ln__method_fedgkt = {
     .plugin = {.name = "fedgkt",
                .summary = "device part with a head and server part teach each other by logits (FedGKT)",
                .options = options_table,
                .options_size = sizeof(struct options)},
     .plan = fedgkt_plan,
-    .unplan = fedgkt_unplan,
+    .unplan = ln__mem_free,
     .least = fedgkt_least,
     .device = fedgkt_device,
     .open = fedgkt_open,
     .answer = fedgkt_answer,
-    .close = fedgkt_close,
+    .close = ln__split_close,
 };

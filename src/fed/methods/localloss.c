@@ -16,18 +16,7 @@ static int localloss_plan(const void *options, const struct ln__env *env, void *
     if (!split)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for a method");
     int error = ln__split_plan(env, &o->split, split, needs, fault);
-    if (!error)
-        error = ln__split_head(split, &needs->side, fault);
-    if (!error) {
-        needs->message_max = ln__activations_bound(split);
-        needs->session_bytes = ln__split_session_bytes(split);
-    }
-    return error;
-}
-
-static void localloss_unplan(void *plan)
-{
-    ln__mem_free(plan);
+    return error ? error : ln__split_head(split, &needs->side, fault);
 }
 
 /* The device part, and the head with the gradient of its input, which the device part's last layers begin from. */
@@ -91,10 +80,7 @@ static int localloss_device(const void *plan, struct ln__device *device)
 
 static int localloss_open(const void *plan, struct ln__session *session)
 {
-    struct ln__server_half *half = session->own = ln__mem_zero(1, sizeof *half);
-    if (!half)
-        return ln_fault_set(&session->result->fault, LN_ENOMEM, "no memory for a client's copy of the server part");
-    return ln__server_open(half, plan, session, false);
+    return ln__split_open(plan, session, false);
 }
 
 static int localloss_answer(const void *plan, struct ln__session *session, const struct ln__message *message, struct ln__message *reply)
@@ -118,28 +104,16 @@ static int localloss_answer(const void *plan, struct ln__session *session, const
     return LN_OK;
 }
 
-static int localloss_close(const void *plan, struct ln__session *session, bool failed)
-{
-    (void)plan;
-    struct ln__server_half *half = session->own;
-    int error = half && !failed ? ln__server_push(half, session) : LN_OK;
-    if (half)
-        ln__server_fini(half);
-    ln__mem_free(half);
-    session->own = NULL;
-    return error;
-}
-
 const struct ln__method ln__method_localloss = {
     .plugin = {.name = "localloss",
                .summary = "the device trains its part on an auxiliary head's loss; activations up, no gradients (LGL)",
                .options = options_table,
                .options_size = sizeof(struct options)},
     .plan = localloss_plan,
-    .unplan = localloss_unplan,
+    .unplan = ln__mem_free,
     .least = localloss_least,
     .device = localloss_device,
     .open = localloss_open,
     .answer = localloss_answer,
-    .close = localloss_close,
+    .close = ln__split_close,
 };

@@ -15,17 +15,7 @@ static int splitfed_plan(const void *options, const struct ln__env *env, void **
     *plan = split;
     if (!split)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for a method");
-    int error = ln__split_plan(env, &o->split, split, needs, fault);
-    if (!error) {
-        needs->message_max = ln__activations_bound(split);
-        needs->session_bytes = ln__split_session_bytes(split);
-    }
-    return error;
-}
-
-static void splitfed_unplan(void *plan)
-{
-    ln__mem_free(plan);
+    return ln__split_plan(env, &o->split, split, needs, fault);
 }
 
 static int batch_least(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, struct ln__trace *trace)
@@ -84,10 +74,7 @@ static int splitfed_device(const void *plan, struct ln__device *device)
 
 static int splitfed_open(const void *plan, struct ln__session *session)
 {
-    struct ln__server_half *half = session->own = ln__mem_zero(1, sizeof *half);
-    if (!half)
-        return ln_fault_set(&session->result->fault, LN_ENOMEM, "no memory for a client's copy of the server part");
-    return ln__server_open(half, plan, session, true);
+    return ln__split_open(plan, session, true);
 }
 
 static int splitfed_answer(const void *plan, struct ln__session *session, const struct ln__message *message, struct ln__message *reply)
@@ -112,28 +99,16 @@ static int splitfed_answer(const void *plan, struct ln__session *session, const 
     return ln__gradient_write(split, batch.n, half->dx, reply, fault);
 }
 
-static int splitfed_close(const void *plan, struct ln__session *session, bool failed)
-{
-    (void)plan;
-    struct ln__server_half *half = session->own;
-    int error = half && !failed ? ln__server_push(half, session) : LN_OK;
-    if (half)
-        ln__server_fini(half);
-    ln__mem_free(half);
-    session->own = NULL;
-    return error;
-}
-
 const struct ln__method ln__method_splitfed = {
     .plugin = {.name = "splitfed",
                .summary = "device part and a server copy for each client: activations up, gradients down (SplitFed V1)",
                .options = options_table,
                .options_size = sizeof(struct options)},
     .plan = splitfed_plan,
-    .unplan = splitfed_unplan,
+    .unplan = ln__mem_free,
     .least = splitfed_least,
     .device = splitfed_device,
     .open = splitfed_open,
     .answer = splitfed_answer,
-    .close = splitfed_close,
+    .close = ln__split_close,
 };
