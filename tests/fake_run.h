@@ -67,11 +67,13 @@ struct ln_run {
     bool absent[FAKE_CLIENTS];
     double accuracy[FAKE_CLIENTS];
     double fail_chance; /* of a task */
+    double rounds;      /* what the run says its length is; publish_limit ends it */
     double sum_delay_s;
     uint64_t refuse_every;        /* every so many-th update that is added to a sum is refused; 0: none */
     uint64_t seed, publish_limit; /* finished after so many versions; 0: never */
     void (*train)(struct ln_run *run, uint32_t client, const double *from, double *to); /* NULL: half way to the client's number */
     bool (*works)(const struct ln_run *run, uint32_t client, uint32_t round);           /* NULL: everyone has work in every round */
+    bool (*replays)(const struct ln_run *run, uint32_t client, uint32_t round);         /* whether the server works alone, 1 ms; NULL: never */
 
     /* what happens */
     double now;
@@ -83,6 +85,7 @@ struct ln_run {
     double last_mu, last_deadline_s;
     uint32_t last_round;
     struct fake_event event[FAKE_EVENTS];
+    size_t events; /* places of event that were ever used */
     struct fake_sum sum[FAKE_SUMS];
     uint32_t available[FAKE_CLIENTS];
     int blobs;
@@ -227,6 +230,7 @@ static inline struct ln_event *fake_post(struct ln_run *run, enum ln_event_kind 
         struct fake_event *slot = &run->event[i];
         if (slot->used)
             continue;
+        run->events = i < run->events ? run->events : i + 1;
         *slot = (struct fake_event){.event = {.kind = kind, .time_s = at > run->now ? at : run->now}, .sequence = run->sequence++, .used = true};
         return &slot->event;
     }
@@ -269,6 +273,12 @@ int ln_run_dispatch(struct ln_run *run, const struct ln_order *order, struct ln_
     event->base_version = run->version;
     event->samples = run->samples[client];
     event->took_s = took;
+    event->device = true;
+    if (order->kind == LN_TASK_TRAIN && run->replays && run->replays(run, client, order->round)) {
+        event->device = false;
+        event->took_s = 1e-3;
+        event->time_s = run->now + event->took_s;
+    }
     event->error = fails ? LN_EIO : LN_OK;
     event->accuracy = run->accuracy[client];
     event->estimate_s = run->latency[client];
@@ -310,7 +320,7 @@ static inline void fake_roster(struct ln_run *run, uint32_t client, bool availab
     struct ln_event *event = fake_post(run, LN_EVENT_ROSTER, run->now);
     event->client = client;
     event->available = available;
-    for (size_t i = 0; i < FAKE_EVENTS && !available; i++) {
+    for (size_t i = 0; i < run->events && !available; i++) {
         struct ln_event *task = &run->event[i].event;
         if (!run->event[i].used || task->kind != LN_EVENT_DONE || task->client != client)
             continue;
@@ -368,6 +378,13 @@ int ln_run_sum_close(struct ln_run *run, struct ln_sum_id sum, double divisor, u
     return LN_OK;
 }
 
+int ln_run_sum_drop(struct ln_run *run, struct ln_sum_id sum)
+{
+    assert_true(run->sum[sum.value].open);
+    run->sum[sum.value].open = false;
+    return LN_OK;
+}
+
 int ln_run_publish(struct ln_run *run, struct ln_blob *model, double progress)
 {
     assert_false(ln_run_finished(run));
@@ -383,6 +400,11 @@ int ln_run_publish(struct ln_run *run, struct ln_blob *model, double progress)
 double ln_run_progress(const struct ln_run *run)
 {
     return run->progress;
+}
+
+double ln_run_rounds(const struct ln_run *run)
+{
+    return run->rounds;
 }
 
 size_t ln_run_state_size(const struct ln_run *run)

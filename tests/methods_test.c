@@ -414,6 +414,10 @@ static int echo_sum_close(struct ln__fleet *fleet, struct ln_sum_id id, double d
 {
     return echo_of(fleet)->on->sum_close(echo_of(fleet)->inner, id, divisor, progress, tag);
 }
+static int echo_sum_drop(struct ln__fleet *fleet, struct ln_sum_id id)
+{
+    return echo_of(fleet)->on->sum_drop(echo_of(fleet)->inner, id);
+}
 static int echo_archive(struct ln__fleet *fleet, struct ln_archive *archive)
 {
     return echo_of(fleet)->on->archive(echo_of(fleet)->inner, archive);
@@ -438,6 +442,7 @@ static int echo_open(const struct ln__recipe *recipe, const struct ln__env *env,
                                             .sum_open = echo_sum_open,
                                             .sum_add = echo_sum_add,
                                             .sum_close = echo_sum_close,
+                                            .sum_drop = echo_sum_drop,
                                             .archive = echo_archive,
                                             .parallelism = echo_parallelism};
     echo->head = (struct ln__fleet_head){&echo_plugin, env};

@@ -23,7 +23,7 @@ static void recipe_of(char *yaml, size_t room, const char *strategy, const char 
     assert_true(size > 0 && (size_t)size < room);
 }
 
-/* ---- a fleet that tells every result five times, of which one is true ---- */
+/* ---- a fleet that tells every result five times, of which one is true, or takes no update into its sums ---- */
 
 enum { FUTURE, STRANGER, NOBODY, TRUE_ONE, AGAIN, TELLINGS };
 
@@ -35,7 +35,9 @@ struct liar {
     int telling; /* TELLINGS: the next result */
 };
 static struct ln__fleet_plugin liar_plugin;
-static uint64_t lies;
+static bool lying, refusing;
+static uint64_t lies, dropped;
+static int64_t open_sums, most_sums;
 
 static struct liar *liar_of(struct ln__fleet *fleet)
 {
@@ -64,7 +66,7 @@ static int liar_next(struct ln__fleet *fleet, const volatile int *stop, struct l
     struct liar *liar = liar_of(fleet);
     if (liar->telling == TELLINGS) {
         int error = liar->on->next(liar->inner, stop, event);
-        if (error || event->kind != LN_EVENT_DONE)
+        if (error || event->kind != LN_EVENT_DONE || !lying)
             return error;
         liar->real = *event;
         liar->telling = 0;
@@ -127,15 +129,24 @@ static bool liar_present(struct ln__fleet *fleet, uint32_t client)
 }
 static int liar_sum_open(struct ln__fleet *fleet, double bound, struct ln_blob *range_of, struct ln_sum_id id)
 {
+    open_sums++;
+    most_sums = open_sums > most_sums ? open_sums : most_sums;
     return ON(fleet)->sum_open(INNER(fleet), bound, range_of, id);
 }
 static int liar_sum_add(struct ln__fleet *fleet, struct ln_sum_id id, struct ln_blob *blob, const struct ln__sum_entry *entry)
 {
-    return ON(fleet)->sum_add(INNER(fleet), id, blob, entry);
+    return refusing && entry->base ? LN_EREFUSED : ON(fleet)->sum_add(INNER(fleet), id, blob, entry);
 }
 static int liar_sum_close(struct ln__fleet *fleet, struct ln_sum_id id, double divisor, double progress, uint64_t tag)
 {
+    open_sums--;
     return ON(fleet)->sum_close(INNER(fleet), id, divisor, progress, tag);
+}
+static int liar_sum_drop(struct ln__fleet *fleet, struct ln_sum_id id)
+{
+    open_sums--;
+    dropped++;
+    return ON(fleet)->sum_drop(INNER(fleet), id);
 }
 static int liar_archive(struct ln__fleet *fleet, struct ln_archive *archive)
 {
@@ -164,6 +175,7 @@ static int liar_open(const struct ln__recipe *recipe, const struct ln__env *env,
                                             .sum_open = liar_sum_open,
                                             .sum_add = liar_sum_add,
                                             .sum_close = liar_sum_close,
+                                            .sum_drop = liar_sum_drop,
                                             .archive = liar_archive,
                                             .parallelism = liar_parallelism};
     liar->head = (struct ln__fleet_head){&liar_plugin, env};
@@ -186,6 +198,8 @@ static void test_lies_change_nothing(void **state)
         federation.model = NULL;
         federation_clean(&federation);
         lies = 0;
+        lying = true;
+        refusing = false;
         int error = federation_run_on(&federation, yaml, NULL, 0, liar_open);
         if (error)
             print_error("%s: %s\n", strategies[i], federation.fault.text);
@@ -222,8 +236,33 @@ static void test_no_numbers_are_refused(void **state)
     }
 }
 
+/* Whatever is added is refused: no sum is left behind, the model stays what it was, and the run goes on. */
+static void test_sums_without_anything_are_dropped(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < STRATEGIES; i++) {
+        char yaml[1024];
+        struct federation federation;
+        federation_open(&federation);
+        recipe_of(yaml, sizeof yaml, strategies[i], "optimizer: {kind: sgd, lr: 0.1}");
+        lying = false;
+        refusing = true;
+        dropped = 0;
+        open_sums = most_sums = 0;
+        int error = federation_run_on(&federation, yaml, NULL, 100, liar_open);
+        if (error && error != LN_EINTERRUPTED)
+            print_error("%s: %s\n", strategies[i], federation.fault.text);
+        assert_true(error == LN_OK || error == LN_EINTERRUPTED);
+        assert_true(federation.last.tasks >= 16);
+        assert_true(most_sums >= 1 && most_sums <= 4 && open_sums <= 2);                       /* of rounds that are under way */
+        assert_true(dropped >= 4 || strcmp(strategies[i], "{kind: fedbuff, buffer: 4}") == 0); /* fedbuff's waits for the next update */
+        federation_close(&federation);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lies_change_nothing), cmocka_unit_test(test_no_numbers_are_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lies_change_nothing), cmocka_unit_test(test_no_numbers_are_refused),
+                                       cmocka_unit_test(test_sums_without_anything_are_dropped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -66,6 +66,7 @@ static inline struct ln_run *fake_new(uint32_t clients, uint32_t sample)
     run->clients = clients;
     run->sample = sample;
     run->classes = FAKE_CLASSES;
+    run->rounds = 200;
     run->seed = 1;
     for (uint32_t i = 0; i < clients; i++) {
         run->samples[i] = 10;
@@ -89,7 +90,7 @@ static inline void fake_start(struct ln_run *run)
 static inline bool fake_step(struct ln_run *run)
 {
     struct fake_event *next = NULL;
-    for (size_t i = 0; i < FAKE_EVENTS; i++) {
+    for (size_t i = 0; i < run->events; i++) {
         struct fake_event *slot = &run->event[i];
         if (!slot->used)
             continue;
@@ -123,7 +124,7 @@ static inline void fake_free(struct ln_run *run)
 {
     if (run->strategy->stop)
         run->strategy->stop(run->self, run->options, run);
-    for (size_t i = 0; i < FAKE_EVENTS; i++) {
+    for (size_t i = 0; i < run->events; i++) {
         if (!run->event[i].used)
             continue;
         ln_blob_unref(run->event[i].event.update);
@@ -294,6 +295,27 @@ static inline void small_worlds(void **unused)
         assert_int_equal(run->version, 30);
         fake_free(run);
     }
+}
+
+/* What is refused leaves nothing behind: no sum stays open but the one that is being gathered, and the model is what it was. */
+static inline void refusals_leave_nothing(void **unused)
+{
+    (void)unused;
+    struct ln_run *run = fake_new(20, 5);
+    run->refuse_every = 1;
+    for (uint32_t i = 0; i < 20; i++)
+        run->latency[i] = 1 + i;
+    fake_start(run);
+    for (int i = 0; i < 1000; i++) {
+        assert_true(fake_step(run));
+        int open = 0;
+        for (int s = 0; s < FAKE_SUMS; s++)
+            open += run->sum[s].open;
+        assert_true(open <= 5);
+    }
+    for (int d = 0; d < FAKE_DIM; d++)
+        assert_true(run->model->x[d] == 0);
+    fake_free(run);
 }
 
 /* As a method whose replay rounds want a buffer that nobody has. */

@@ -65,7 +65,8 @@ struct ln_event {
     uint64_t base_version;  /* its version; of a model never published: the newest version when it was dispatched */
     double samples;         /* n_k */
     double loss, accuracy;  /* mean over the client's samples: in its last epoch (TRAIN) or of the model (EVAL) */
-    double took_s;          /* from dispatch to arrival: the response latency */
+    double took_s;          /* from dispatch to arrival: the response latency, */
+    bool device;            /* where the device took part: false when the server worked alone on what it keeps of the client */
     double estimate_s;      /* PROBE: what a training task would take now */
     int error;              /* FAILED: LN_E... */
     bool available;         /* ROSTER */
@@ -101,15 +102,18 @@ int ln_run_alarm(struct ln_run *run, double at_s, uint64_t tag) LN_MUST_CHECK;
 
 /* The fold: an exact linear combination of blobs, sum of coefficient * x over divisor. Updates stand for the weights they lead to
  * (a difference is added to the model it started from). Integers inside, so neither the order of adding nor the place changes a bit. bound: at least the sum of
- * |coefficient| to come. sum_add with the negative coefficient takes a contribution out again. sum_close is answered by one SUM event. */
+ * |coefficient| to come. sum_add with the negative coefficient takes a contribution out again. sum_close is answered by one SUM event; sum_drop, of a sum
+ * nothing shall come of, by none. */
 int ln_run_sum_open(struct ln_run *run, double bound, struct ln_sum_id *sum) LN_MUST_CHECK;
 int ln_run_sum_add(struct ln_run *run, struct ln_sum_id sum, struct ln_blob *blob, double coefficient) LN_MUST_CHECK;
 int ln_run_sum_close(struct ln_run *run, struct ln_sum_id sum, double divisor, uint64_t tag) LN_MUST_CHECK;
+int ln_run_sum_drop(struct ln_run *run, struct ln_sum_id sum) LN_MUST_CHECK;
 
 /* Makes model the newest version. progress: how much of a round this was: 1 for a synchronous one, 1/sample for one asynchronous arrival;
  * evaluation, learning-rate schedule and the run's end follow its total. */
 int ln_run_publish(struct ln_run *run, struct ln_blob *model, double progress) LN_MUST_CHECK;
 double ln_run_progress(const struct ln_run *run);
+double ln_run_rounds(const struct ln_run *run); /* the progress at which the run ends at the latest: train.rounds */
 
 /* Models as floats, for rules that are not linear (FedAdam). The state's layout: trainable parameters first, then buffers. */
 size_t ln_run_state_size(const struct ln_run *run);

@@ -82,8 +82,12 @@ int ln__cohort_take(struct ln__cohort *cohort, struct ln_run *run, const struct 
         return LN_OK;
     }
     cohort->opened = 0;
+    if (cohort->folded == 0) {
+        cohort->phase = LN__COHORT_IDLE;
+        return ln_run_sum_drop(run, cohort->sum);
+    }
     cohort->phase = LN__COHORT_SUMMING;
-    return ln_run_sum_close(run, cohort->sum, cohort->folded ? cohort->weight : 1, tag);
+    return ln_run_sum_close(run, cohort->sum, cohort->weight, tag);
 }
 
 void ln__cohort_archive(struct ln__cohort *cohort, struct ln_archive *archive)

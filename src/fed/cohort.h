@@ -2,7 +2,7 @@
  * when the last one has answered or failed the sum is closed.
  *
  *     IDLE --begin--> TRAINING --last answer--> SUMMING --the strategy takes the SUM event--> IDLE
- *       ^------------------- nobody answered ----'
+ *       ^--------- nobody answered, or all were refused
  *
  * READY and MIXING are left to strategies that keep the group's model for a second fold. A round is finished by whoever answers: failures never hold
  * it up. */
@@ -33,8 +33,7 @@ struct ln__cohort {
 int ln__cohort_begin(struct ln__cohort *cohort, struct ln_run *run, const struct ln_order *like, const uint32_t *from, size_t from_count, size_t want,
                      uint32_t draw, uint32_t *chosen) LN_MUST_CHECK;
 
-/* One of the cohort's training tasks has come to an end; tag is that of the closed sum. A SUM event may follow with folded == 0, when everything was
- * refused: its model is to be thrown away. */
+/* One of the cohort's training tasks has come to an end; tag is that of the closed sum. IDLE after the last one where nothing came of any. */
 int ln__cohort_take(struct ln__cohort *cohort, struct ln_run *run, const struct ln_event *event, uint64_t tag) LN_MUST_CHECK;
 
 void ln__cohort_archive(struct ln__cohort *cohort, struct ln_archive *archive);

@@ -71,6 +71,7 @@ struct ln__fleet_plugin {
     int (*sum_open)(struct ln__fleet *fleet, double bound, struct ln_blob *range_of, struct ln_sum_id id);
     int (*sum_add)(struct ln__fleet *fleet, struct ln_sum_id id, struct ln_blob *blob, const struct ln__sum_entry *entry);
     int (*sum_close)(struct ln__fleet *fleet, struct ln_sum_id id, double divisor, double progress, uint64_t tag);
+    int (*sum_drop)(struct ln__fleet *fleet, struct ln_sum_id id); /* ends it without a model and without an event */
 
     void (*spans)(struct ln__fleet *fleet, const struct ln__task *task, const struct ln__trace *trace,
                   const struct ln__watch *watch);                        /* NULL: unknown */

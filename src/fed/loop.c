@@ -116,6 +116,7 @@ static int take_task(struct ln_run *run, struct ln__fleet_event *event)
                                         .loss = result->loss,
                                         .accuracy = result->accuracy,
                                         .took_s = event->time_s - task->dispatched_s,
+                                        .device = task->site == LN__DEVICE,
                                         .estimate_s = event->estimate_s,
                                         .error = kind == LN_EVENT_FAILED ? result->error : LN_OK});
 }

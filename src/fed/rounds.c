@@ -40,7 +40,7 @@ int ln__rounds_event(struct ln__rounds *rounds, struct ln_run *run, const struct
         return error;
     }
     case LN_EVENT_SUM:
-        *mean = cohort->folded ? event->model : ln_run_model(run);
+        *mean = event->model;
         cohort->phase = LN__COHORT_IDLE;
         return LN_OK;
     default:

@@ -288,6 +288,11 @@ double ln_run_progress(const struct ln_run *run)
     return run->progress;
 }
 
+double ln_run_rounds(const struct ln_run *run)
+{
+    return (double)run->env->recipe->train.rounds;
+}
+
 uint32_t ln_run_draw(const struct ln_run *run, uint32_t round, uint32_t client, uint64_t index)
 {
     const struct ln__key key = {.seed = (uint64_t)run->env->recipe->seed, .round = round, .client = client, .purpose = LN__FOR_STRATEGY};
@@ -435,6 +440,11 @@ int ln_run_sum_add(struct ln_run *run, struct ln_sum_id sum, struct ln_blob *blo
 int ln_run_sum_close(struct ln_run *run, struct ln_sum_id sum, double divisor, uint64_t tag)
 {
     return run->on->sum_close(run->fleet, sum, divisor, run->progress, tag);
+}
+
+int ln_run_sum_drop(struct ln_run *run, struct ln_sum_id sum)
+{
+    return run->on->sum_drop(run->fleet, sum);
 }
 
 int ln_run_publish(struct ln_run *run, struct ln_blob *model, double progress)

@@ -58,7 +58,6 @@ struct state {
 };
 
 #define FOLD_TAG UINT64_MAX
-#define VOID_TAG (UINT64_MAX - 1) /* of a sum nothing could be added to */
 
 static int allocate(struct state *self, const struct options *o, struct ln_run *run)
 {
@@ -190,7 +189,7 @@ static int answered(struct state *self, const struct options *o, struct ln_run *
     if (!error)
         error = ln_run_sum_add(run, sum, event->update, 1);
     if (error == LN_EREFUSED) {
-        error = ln_run_sum_close(run, sum, 1, VOID_TAG);
+        error = ln_run_sum_drop(run, sum);
         return error ? error : next_client(self, o, run, event->tag);
     }
     if (error)

@@ -490,11 +490,12 @@ static int probed(struct state *self, const struct options *o, struct ln_run *ru
     return answered ? join(self, o, run, event->client) : arm(self, o, run);
 }
 
-/* A member's task has ended: its latency, whatever the result was worth. A failure tells only that it would have taken longer. */
+/* A member's task has ended: its latency, whatever the result was worth. A failure tells only that it would have taken longer; what the server did alone
+ * (EcoFed's replay) tells nothing. */
 static int monitor(struct state *self, const struct options *o, struct ln_run *run, const struct ln_event *event)
 {
     double before = self->census.latency[event->client];
-    if (self->group_of[event->client] == LN__NO_GROUP || !isfinite(event->took_s))
+    if (!event->device || self->group_of[event->client] == LN__NO_GROUP || !isfinite(event->took_s))
         return LN_OK;
     if (event->kind != LN_EVENT_DONE && !(event->kind == LN_EVENT_FAILED && event->took_s > before))
         return LN_OK;
@@ -574,10 +575,6 @@ static int mix(struct state *self, const struct options *o, struct ln_run *run)
 static int group_model(struct state *self, const struct options *o, struct ln_run *run, const struct ln_event *event)
 {
     struct group *g = &self->group[event->tag];
-    if (g->cohort.folded == 0) {
-        g->cohort.phase = LN__COHORT_IDLE;
-        return LN_OK;
-    }
     g->model = ln_blob_ref(event->model);
     g->ticket = self->tickets++;
     g->cohort.phase = LN__COHORT_READY;

@@ -282,6 +282,12 @@ static void grouping_lowers_skew(void **unused)
     assert_true(mean[1] < 0.8 * mean[0]);
 }
 
+static bool two_rounds_of_three(const struct ln_run *run, uint32_t client, uint32_t round)
+{
+    (void)run, (void)client;
+    return round % 3 != 0;
+}
+
 static void a_deadline_lets_go(void **unused)
 {
     (void)unused;
@@ -292,6 +298,20 @@ static void a_deadline_lets_go(void **unused)
     assert_true(run->version > 8);
     struct state *self = run->self;
     assert_int_not_equal(self->group_of[0], 0);
+    fake_free(run);
+}
+
+/* Rounds in which the server works alone take a millisecond for everybody, which tells nothing of a client: nobody moves, no latency changes. */
+static void replay_tells_no_latency(void **unused)
+{
+    (void)unused;
+    struct ln_run *run = three_groups();
+    run->replays = two_rounds_of_three;
+    fake_until_version(run, 60);
+    struct state *self = run->self;
+    assert_int_equal(self->moves + self->drops, 0);
+    for (uint32_t i = 0; i < run->clients; i++)
+        assert_true(self->census.latency[i] == run->latency[i]);
     fake_free(run);
 }
 
@@ -364,11 +384,13 @@ int main(void)
         cmocka_unit_test_setup(candidates_even_a_round, defaults),
         cmocka_unit_test_setup(grouping_lowers_skew, defaults),
         cmocka_unit_test_setup(a_deadline_lets_go, defaults),
+        cmocka_unit_test_setup(replay_tells_no_latency, defaults),
         cmocka_unit_test_setup(no_client_lost, defaults),
         cmocka_unit_test_setup(a_world_that_is_gone, defaults),
         cmocka_unit_test_setup(checkpoints_change_nothing, defaults),
         cmocka_unit_test_setup(small_worlds, defaults),
         cmocka_unit_test_setup(rounds_without_work, defaults),
+        cmocka_unit_test_setup(refusals_leave_nothing, defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

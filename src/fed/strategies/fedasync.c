@@ -115,6 +115,24 @@ static int start(void *state, const void *options, struct ln_run *run)
     return error ? error : refill(state, options, run);
 }
 
+/* (1 - share) model + share update. *refused: nothing comes of it. */
+static int mix_one(struct ln_run *run, struct ln_blob *update, double share, bool *refused)
+{
+    struct ln_sum_id sum;
+    *refused = false;
+    int error = ln_run_sum_open(run, 1.5, &sum);
+    if (error)
+        return error;
+    error = ln_run_sum_add(run, sum, ln_run_model(run), 1 - share);
+    if (error)
+        return error;
+    error = ln_run_sum_add(run, sum, update, share);
+    *refused = error == LN_EREFUSED;
+    if (*refused)
+        return ln_run_sum_drop(run, sum);
+    return error ? error : ln_run_sum_close(run, sum, 1, 0);
+}
+
 /* Mixes the oldest arrival in, unless another is being mixed. */
 static int mix(struct state *self, const struct options *o, struct ln_run *run)
 {
@@ -125,22 +143,13 @@ static int mix(struct state *self, const struct options *o, struct ln_run *run)
         self->waiting--;
         double late = ln_run_version(run) > arrival.version ? (double)(ln_run_version(run) - arrival.version) : 0;
         double share = o->alpha * ln__staleness((enum ln__staleness_kind)o->staleness, o->a, o->b, late);
-        struct ln_sum_id sum;
-        int error = ln_run_sum_open(run, 1.5, &sum);
-        if (!error)
-            error = ln_run_sum_add(run, sum, ln_run_model(run), 1 - share);
-        bool refused = false;
-        if (!error) {
-            error = ln_run_sum_add(run, sum, arrival.update, share);
-            refused = error == LN_EREFUSED;
-        }
+        bool refused;
+        int error = mix_one(run, arrival.update, share, &refused);
         ln_blob_unref(arrival.update);
-        if (refused) /* the sum is the model's part alone: dividing by it leaves the model */
-            error = LN_OK;
-        if (!error)
-            error = ln_run_sum_close(run, sum, refused && share < 1 ? 1 - share : 1, refused && share >= 1);
         if (error)
             return error;
+        if (refused)
+            continue;
         self->mixing = 1;
         ln_run_note(run, "staleness", late);
     }
@@ -166,8 +175,7 @@ static int event(void *state, const void *options, struct ln_run *run, const str
         break;
     case LN_EVENT_SUM:
         self->mixing = 0;
-        /* tag 1: all of it was refused */
-        error = ln_run_publish(run, event->tag ? ln_run_model(run) : event->model, 1.0 / ln_run_sample_size(run));
+        error = ln_run_publish(run, event->model, 1.0 / ln_run_sample_size(run));
         break;
     default:
         break;

@@ -97,10 +97,6 @@ static int tier_model(struct state *self, struct ln_run *run, const struct ln_ev
 {
     uint64_t t = event->tag;
     struct ln__cohort *cohort = &self->cohort[t];
-    if (cohort->folded == 0) {
-        cohort->phase = LN__COHORT_IDLE;
-        return LN_OK;
-    }
     ln_blob_unref(self->model[t]);
     self->model[t] = ln_blob_ref(event->model);
     self->updates[t]++;

@@ -83,6 +83,7 @@ int main(void)
         cmocka_unit_test_setup(work_goes_on, defaults),
         cmocka_unit_test_setup(small_worlds, defaults),
         cmocka_unit_test_setup(rounds_without_work, defaults),
+        cmocka_unit_test_setup(refusals_leave_nothing, defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,7 +70,7 @@ int main(void)
         cmocka_unit_test_setup(three_arrivals_by_hand, defaults), cmocka_unit_test_setup(arrivals_during_a_fold, defaults),
         cmocka_unit_test_setup(in_flight_is_kept, defaults),      cmocka_unit_test_setup(checkpoints_change_nothing, defaults),
         cmocka_unit_test_setup(work_goes_on, defaults),           cmocka_unit_test_setup(small_worlds, defaults),
-        cmocka_unit_test_setup(rounds_without_work, defaults),
+        cmocka_unit_test_setup(rounds_without_work, defaults),    cmocka_unit_test_setup(refusals_leave_nothing, defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,10 +5,11 @@
  *     p = (n - i) / D,   D = n (n + 1) / 2
  *
  * recomputed every `every` rounds. Being chosen costs a tier a credit, which bounds how often a slow tier slows the run; a tier without credits
- * is not drawn. When no tier that could train has any left, all get theirs again (the run's length is not the strategy's to know).
+ * is not drawn. When no tier that could train has any left, all get theirs again.
  *
  * Accuracy is measured by evaluation tasks on a sample of the tier's clients, beside the training; the paper's server holds test data for each tier
  * and does so at no cost. The paper's condition, that the probabilities change only when the current tier has not improved, is the option `stalled`. */
+#include <math.h>
 #include <string.h>
 
 #include "fed/grouping.h"
@@ -44,10 +45,10 @@ static const struct ln_option options_table[] = {
     {.key = "credits",
      .type = LN_OPT_INT,
      .offset = offsetof(struct options, credits),
-     .fallback = "40",
-     .min = 1,
+     .fallback = "0",
+     .min = 0,
      .max = 1e9,
-     .help = "rounds a tier may be chosen for (code that follows the paper: rounds / tiers; 40 of 200 rounds)"},
+     .help = "rounds a tier may be chosen for; 0: the run's rounds over the tiers, rounded up (code that follows the paper)"},
     {.key = "evaluate",
      .type = LN_OPT_INT,
      .offset = offsetof(struct options, evaluate),
@@ -77,10 +78,11 @@ struct state {
     uint64_t begun, current, done, evaluating, draws;
 };
 
-static void credit_all(struct state *self, const struct options *o)
+static void credit_all(struct state *self, const struct options *o, const struct ln_run *run)
 {
+    uint64_t each = o->credits ? (uint64_t)o->credits : (uint64_t)ceil(ln_run_rounds(run) / (double)self->tiers.count);
     for (uint64_t t = 0; t < self->tiers.count; t++)
-        self->tier[t].credits = (uint64_t)o->credits;
+        self->tier[t].credits = each;
 }
 
 static void change_probabilities(struct state *self)
@@ -118,7 +120,7 @@ static uint64_t choose(struct state *self, const struct options *o, struct ln_ru
     if (!anyone)
         return count;
     if (!anyone_paid)
-        credit_all(self, o);
+        credit_all(self, o, run);
     double weight[LN__GROUPS_MAX], total = 0;
     for (int pass = 0; pass < 2 && !(total > 0); pass++) {
         for (uint64_t t = 0; t < count; t++) {
@@ -208,8 +210,6 @@ static void evaluated(struct state *self, const struct options *o, struct ln_run
 static int publish(struct state *self, const struct options *o, struct ln_run *run, const struct ln_event *event)
 {
     self->cohort.phase = LN__COHORT_IDLE;
-    if (self->cohort.folded == 0)
-        return LN_OK;
     ln_run_note(run, "tier", (double)self->current);
     int error = ln_run_publish(run, event->model, 1);
     if (!error && ++self->done % (uint64_t)o->every == 0)
@@ -229,7 +229,7 @@ static void begun(struct state *self, const struct options *o, struct ln_run *ru
     if (self->begun || self->tiers.count == 0)
         return;
     self->begun = 1;
-    credit_all(self, o);
+    credit_all(self, o, run);
     for (uint64_t t = 0; t < self->tiers.count; t++)
         self->tier[t].probability = 1.0 / (double)self->tiers.count;
     for (uint32_t i = 0; i < self->tiers.census.clients; i++) {

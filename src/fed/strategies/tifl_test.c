@@ -75,13 +75,14 @@ static void worse_tiers_train_more(void **unused)
     fake_free(run);
 }
 
-static void credits_bound_a_tier(void **unused)
+/* Four each: by the option, or as the run's twelve rounds over three tiers. */
+static void credits_bound_a_tier(bool by_option)
 {
-    (void)unused;
+    options.credits = by_option ? 4 : 0;
     options.tiers = 3;
-    options.credits = 4;
     options.every = 1000; /* no evaluation takes clients away */
     struct ln_run *run = fake_new(9, 3);
+    run->rounds = by_option ? 1000 : 12;
     for (uint32_t i = 0; i < 9; i++)
         run->latency[i] = 1 + i / 3;
     fake_start(run);
@@ -94,17 +95,31 @@ static void credits_bound_a_tier(void **unused)
     fake_free(run);
 }
 
+static void credits_of_the_option(void **unused)
+{
+    (void)unused;
+    credits_bound_a_tier(true);
+}
+
+static void credits_of_the_runs_length(void **unused)
+{
+    (void)unused;
+    credits_bound_a_tier(false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(ranks_make_probabilities, defaults),
         cmocka_unit_test_setup(a_round_is_fedavg_in_a_tier, defaults),
         cmocka_unit_test_setup(worse_tiers_train_more, defaults),
-        cmocka_unit_test_setup(credits_bound_a_tier, defaults),
+        cmocka_unit_test_setup(credits_of_the_option, defaults),
+        cmocka_unit_test_setup(credits_of_the_runs_length, defaults),
         cmocka_unit_test_setup(checkpoints_change_nothing, defaults),
         cmocka_unit_test_setup(work_goes_on, defaults),
         cmocka_unit_test_setup(small_worlds, defaults),
         cmocka_unit_test_setup(rounds_without_work, defaults),
+        cmocka_unit_test_setup(refusals_leave_nothing, defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

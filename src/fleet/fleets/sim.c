@@ -239,6 +239,13 @@ static int sim_sum_close(struct ln__fleet *fleet, struct ln_sum_id id, double di
     return 0;
 }
 
+static int sim_sum_drop(struct ln__fleet *fleet, struct ln_sum_id id)
+{
+    int error = ln__ranks_collect(fleet->ranks, fleet->sums, id, true, NULL); /* the others let go of their parts */
+    ln__sums_drop(fleet->sums, id);
+    return error;
+}
+
 int ln__sim_tell_rows(struct ln__fleet *fleet, size_t told)
 {
     const struct ln__presence_row *row;
@@ -456,6 +463,7 @@ const struct ln__fleet_plugin ln__fleet_sim = {
     .sum_open = sim_sum_open,
     .sum_add = sim_sum_add,
     .sum_close = sim_sum_close,
+    .sum_drop = sim_sum_drop,
     .spans = sim_spans,
     .archive = ln__sim_archive,
     .parallelism = sim_parallelism,
