@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define BAR_WIDTH 20
 #define BAR_EVERY_S 0.1
 #define LINE_EVERY_S 5.0
 
@@ -113,7 +114,8 @@ static size_t terminal_width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 80;
 }
 
-/* "rounds 12/500 |###-----| 0.41 rounds/s, 19:50 left, accuracy 61.3 %", cut to the terminal so that it never wraps. */
+/* "training 12/500 |###-----| 0.41 rounds/s, 19:50 left, accuracy 61.3 %": the bar takes what the words leave of the terminal, and all is cut to it so that it
+ * never wraps. */
 static void describe(char *out, size_t room, const char *unit, double done, double total, double rate, const char *note, bool bar)
 {
     char left[64] = "", speed[64] = "", drawn[64] = "";
@@ -125,15 +127,17 @@ static void describe(char *out, size_t room, const char *unit, double done, doub
             snprintf(left, sizeof left, ", %s left", time_left);
         }
     }
-    if (bar && total > 0) {
-        int full = (int)(20 * (done < total ? done / total : 1));
-        snprintf(drawn, sizeof drawn, " |%.*s%.*s|", full, "####################", 20 - full, "--------------------");
-    }
     char count[64];
     if (total > 0)
         snprintf(count, sizeof count, "%.10g/%.10g", done, total);
     else
         snprintf(count, sizeof count, "%.10g %.20s", done, unit);
+    size_t words = strlen(state.what) + 1 + strlen(count) + strlen(speed) + strlen(left) + (*note ? 2 : 0) + strlen(note);
+    size_t wide = room > words + 4 ? room - words - 4 : 0; /* and 3 for its ends, 1 for the 0 */
+    if (bar && total > 0 && wide >= 5) {
+        int all = wide < BAR_WIDTH ? (int)wide : BAR_WIDTH, full = (int)(all * (done < total ? done / total : 1));
+        snprintf(drawn, sizeof drawn, " |%.*s%.*s|", full, "####################", all - full, "--------------------");
+    }
     snprintf(out, room, "%s %s%s%s%s%s%s", state.what, count, drawn, speed, left, *note ? ", " : "", note);
 }
 

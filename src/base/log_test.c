@@ -99,6 +99,10 @@ static void bar_lines(void)
     ln__log(LN__LOG_INFO, "a line between");
     ln__progress_end();
     ln__progress_end();
+    ln__progress("training", "rounds", 9000, 18000, "accuracy 61.3 %, 12345 of 67890 clients under way"); /* the note is whole, the bar gives way */
+    ln__progress_end();
+    ln__progress("training", "rounds", 9000, 18000, "accuracy 61.3 %, with words to fill all of the line and some more than fits");
+    ln__progress_end();
 }
 
 static void bar(void **state)
@@ -107,6 +111,8 @@ static void bar(void **state)
     capture(bar_lines);
     assert_true(strncmp(text, "rounds 250/500 |##########----------|", 37) == 0);
     assert_non_null(strstr(text, "\r\033[Ka line between\nrounds 250/500 |"));
+    assert_non_null(strstr(text, "\ntraining 9000/18000 |###---|, accuracy 61.3 %, 12345 of 67890 clients under way\n"));
+    assert_non_null(strstr(text, "\ntraining 9000/18000, accuracy 61.3 %, with words to fill all of the line and so\n"));
     assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
