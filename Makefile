@@ -35,7 +35,7 @@ check: setup ## everything; the last lines are those of the test runner
 SLOW := ^(whole\.(golden|ecofed_ledger|every_choice)|nn\.(net|sparsities\.swat)|kernels\..*|whole\.zerofl|cli\.leak|program\.(resume|onnx|outsider|examples|speech|compare|man|ranks|ecofed))$$
 asan: setup ## address and undefined-behaviour sanitizers: unit tests and short runs of the program
 	@cmake --preset asan >/dev/null
-	cmake --build build/asan
+	ninja -C build/asan linnet $$(ninja -C build/asan -t targets all | sed -nE 's/^test\.([^:]*): .*/\1/p' | grep -vE '$(SLOW)' | sed 's/^/test./')
 	ctest --test-dir build/asan --output-on-failure --no-tests=error -j2 -LE house -E '$(SLOW)'
 
 THREADED := ^(base\.pool|fleet\..*|store\.blobs|program\.federation)$$
