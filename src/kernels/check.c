@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define TOLERANCE 1e-4
-#define OPERANDS 12
+#define OPERANDS 24
+#define OUTPUTS 6
 #define WIDTHS 2
 
 enum kind { ACTIVATION, RAW, CONV, LINEAR };
@@ -143,12 +144,12 @@ static double difference(const float *a, const float *b, size_t size)
     return most > 0 ? most / (scale > 0 ? scale : 1) : 0;
 }
 
-/* Runs a kernel of the reference and of the set on the same operands and compares outs outputs (at most 4). */
+/* Runs a kernel of the reference and of the set on the same operands and compares outs outputs (at most OUTPUTS). */
 static void compare(struct env *env, const char *kernel, const char *shape, double tolerance, const struct both *out, int outs, run_fn *run,
                     const void *args)
 {
     struct ln__kernel_row row = {.kernel = kernel, .shape = shape, .ok = true, .what = ""};
-    float *first[4] = {NULL}, *back = NULL, *again = NULL;
+    float *first[OUTPUTS] = {NULL}, *back = NULL, *again = NULL;
     for (int i = 0; i < outs && !env->poor; i++)
         first[i] = take(env, out[i].size[1] * sizeof(float));
     if (env->poor)
@@ -365,8 +366,8 @@ struct args {
     int n, c, hw;
     size_t size;
     enum ln__act act;
-    bool add, frozen, residual, in_place;
-    struct both a, b, d, e, f, g, out, out2, out3, out4;
+    bool add, frozen, residual, in_place, from_y;
+    struct both a, b, d, e, f, g, h, out, out2, out3, out4;
     struct ln__window win;
     struct ln__sgd sgd;
     struct ln__adam adam;
@@ -377,10 +378,11 @@ struct args {
     const struct ln__key *key;
 };
 
-static void run_norm_stats(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
+static void run_norm_forward(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
 {
     const struct args *p = args;
-    set->norm_stats(p->n, p->c, p->hw, A(p->a), A(p->out), A(p->out2), pool);
+    set->norm_forward(p->n, p->c, p->hw, p->in_place ? A(p->out) : A(p->a), A(p->f), A(p->g), 1e-5F, p->act, p->residual ? A(p->b) : NULL, A(p->out),
+                      A(p->out2), A(p->out3), pool);
 }
 
 static void run_norm_apply(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
@@ -392,8 +394,8 @@ static void run_norm_apply(const void *args, const struct ln__kset *set, int whi
 static void run_norm_grad(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
 {
     const struct args *p = args;
-    set->norm_grad(p->n, p->c, p->hw, A(p->a), p->act ? A(p->b) : NULL, A(p->g), A(p->d), A(p->e), A(p->f), 1e-5F, p->act, p->frozen, A(p->out),
-                   p->add, p->residual ? A(p->out2) : NULL, p->add, A(p->out3), A(p->out4), pool);
+    set->norm_grad(p->n, p->c, p->hw, A(p->a), p->from_y ? A(p->b) : NULL, p->in_place ? A(p->out) : A(p->g), A(p->d), A(p->e), A(p->f), A(p->h),
+                   1e-5F, p->act, p->frozen, A(p->out), p->add, p->residual ? A(p->out2) : NULL, p->add, A(p->out3), A(p->out4), pool);
 }
 
 static void absolute(struct env *env, struct both *both)
@@ -413,46 +415,129 @@ static void stretch(struct env *env, struct both *both, float by)
 static const int shapes[][3] = {{2, 16, 64}, {3, 24, 49}, {10, 5, 1}, {1, 33, 7}, {4, 64, 256}, {5, 200, 4}, {9, 16, 100}};
 #define SHAPES (sizeof shapes / sizeof shapes[0])
 
+static void check_norm(struct env *env, struct args p)
+{
+    char shape[96];
+    snprintf(shape, sizeof shape, "n%d %dx%d act %d residual %d add %d", p.n, p.c, p.hw, (int)p.act, p.residual, p.add);
+    p.a = activation(env, p.n, p.c, p.hw);
+    p.b = activation(env, p.n, p.c, p.hw);
+    p.out = activation(env, p.n, p.c, p.hw);
+    struct both *vec[] = {&p.d, &p.e, &p.f, &p.g, &p.h, &p.out2, &p.out3, &p.out4};
+    for (int i = 0; i < 8; i++)
+        *vec[i] = activation(env, 1, p.c, 1);
+    if (env->poor)
+        return;
+    absolute(env, &p.e);
+    if (wanted(env, "norm_apply"))
+        compare(env, "norm_apply", shape, TOLERANCE, (struct both[]){p.out}, 1, run_norm_apply, &p);
+    if (wanted(env, "norm_forward"))
+        compare(env, "norm_forward", shape, TOLERANCE, (struct both[]){p.out, p.out2, p.out3}, 3, run_norm_forward, &p);
+    p.g = activation(env, p.n, p.c, p.hw);
+    p.out2 = activation(env, p.n, p.c, p.hw);
+    if (env->poor)
+        return;
+    stretch(env, &p.b, 7);
+    if (wanted(env, "norm_grad"))
+        compare(env, "norm_grad", shape, TOLERANCE, (struct both[]){p.out, p.out3, p.out4, p.out2}, p.residual ? 4 : 3, run_norm_grad, &p);
+    drop_all(env);
+}
+
 static void check_norms(struct env *env)
 {
-    static const enum ln__act acts[] = {LN__ACT_NONE, LN__ACT_RELU, LN__ACT_RELU6};
-    for (size_t s = 0; s < SHAPES * 6; s++) {
-        struct args p = {.n = shapes[s / 6][0], .c = shapes[s / 6][1], .hw = shapes[s / 6][2], .act = acts[s % 3], .residual = s % 2};
-        p.add = p.frozen = s % 6 > 3;
-        char shape[96];
-        snprintf(shape, sizeof shape, "n%d %dx%d act %d residual %d add %d", p.n, p.c, p.hw, (int)p.act, p.residual, p.add);
-        p.a = activation(env, p.n, p.c, p.hw);
-        p.b = activation(env, p.n, p.c, p.hw);
-        p.g = activation(env, 1, p.c, 1);
-        struct both *vec[] = {&p.d, &p.e, &p.f, &p.out3, &p.out4};
-        for (int i = 0; i < 5; i++)
-            *vec[i] = activation(env, 1, p.c, 1);
-        p.out = activation(env, p.n, p.c, p.hw);
-        if (env->poor)
-            return;
-        absolute(env, &p.e);
-        stretch(env, &p.b, 7);
-        if (wanted(env, "norm_apply"))
-            compare(env, "norm_apply", shape, TOLERANCE, (struct both[]){p.out}, 1, run_norm_apply, &p);
-        p.out2 = p.d;
-        p.out = p.e;
-        if (wanted(env, "norm_stats"))
-            compare(env, "norm_stats", shape, TOLERANCE, (struct both[]){p.out, p.out2}, 2, run_norm_stats, &p);
-        drop_all(env);
-        p.a = activation(env, p.n, p.c, p.hw);
-        p.b = activation(env, p.n, p.c, p.hw);
-        p.g = activation(env, p.n, p.c, p.hw);
-        for (int i = 0; i < 5; i++)
-            *vec[i] = activation(env, 1, p.c, 1);
-        p.out = activation(env, p.n, p.c, p.hw);
-        p.out2 = activation(env, p.n, p.c, p.hw);
-        if (env->poor)
-            return;
-        absolute(env, &p.e);
-        stretch(env, &p.b, 7);
-        if (wanted(env, "norm_grad"))
-            compare(env, "norm_grad", shape, TOLERANCE, (struct both[]){p.out, p.out3, p.out4, p.out2}, p.residual ? 4 : 3, run_norm_grad, &p);
-        drop_all(env);
+    static const enum ln__act acts[] = {LN__ACT_NONE, LN__ACT_RELU, LN__ACT_RELU6, LN__ACT_HARDSWISH, LN__ACT_SILU};
+    for (size_t s = 0; s < SHAPES * 10; s++) {
+        struct args p = {.n = shapes[s / 10][0], .c = shapes[s / 10][1], .hw = shapes[s / 10][2], .act = acts[s % 5], .add = s % 10 > 5};
+        bool plain = !env->set->sandwich_forward; /* a sparse set: the derivative always follows from y */
+        if (plain && p.act > LN__ACT_RELU6)
+            continue;
+        p.residual = s % 2 && s % 5 < 3;
+        p.from_y = p.act && (p.residual || plain || (s % 3 == 0 && s % 5 < 3));
+        p.frozen = s % 4 == 3;
+        p.in_place = !p.add && s % 3 == 1;
+        check_norm(env, p);
+    }
+}
+
+static struct ln__norm_of norm_of(const struct both vec[6], int which, enum ln__act act)
+{
+    return (struct ln__norm_of){vec[0].at[which], vec[1].at[which], 1e-3F,           act, vec[2].at[which],
+                                vec[3].at[which], vec[4].at[which], vec[5].at[which]};
+}
+
+/* Operands of a sandwich: beside the convolution's, of each norm gamma, beta, mean, variance, dgamma, dbeta. */
+struct sandwich_args {
+    struct conv_args conv;
+    struct both dx, dy, dw, vec[2][6];
+    enum ln__act act[2];
+    bool fixed, in_place;
+};
+
+static void run_sandwich_forward(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
+{
+    const struct sandwich_args *p = args;
+    const struct ln__norm_of norm[2] = {norm_of(p->vec[0], which, p->act[0]), norm_of(p->vec[1], which, p->act[1])};
+    set->sandwich_forward(&p->conv.conv, p->conv.n, A(p->conv.x), norm, p->fixed, A(p->conv.w), A(p->conv.y), p->conv.scratch, pool);
+}
+
+static void run_sandwich_grad(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
+{
+    const struct sandwich_args *p = args;
+    const struct ln__norm_of norm[2] = {norm_of(p->vec[0], which, p->act[0]), norm_of(p->vec[1], which, p->act[1])};
+    set->sandwich_grad(&p->conv.conv, p->conv.n, A(p->conv.x), norm, A(p->conv.w), p->in_place ? A(p->dx) : A(p->dy), A(p->dx), A(p->dw),
+                       p->conv.scratch, pool);
+}
+
+static void check_sandwich(struct env *env, struct sandwich_args p)
+{
+    const struct ln__conv *conv = &p.conv.conv;
+    int n = p.conv.n, inner = conv->hi * conv->wi, outer = conv->ho * conv->wo;
+    char shape[128];
+    snprintf(shape, sizeof shape, "n%d %dx%dx%d k%d stride %d acts %d %d", n, conv->ci, conv->hi, conv->wi, conv->kh, conv->stride, (int)p.act[0],
+             (int)p.act[1]);
+    p.conv.x = activation(env, n, conv->ci, inner);
+    p.conv.y = activation(env, n, conv->ci, outer);
+    p.conv.w = make(env, (struct both){.kind = CONV, .conv = conv});
+    p.dw = make(env, (struct both){.kind = CONV, .conv = conv});
+    p.dx = activation(env, n, conv->ci, inner);
+    p.dy = activation(env, n, conv->ci, outer);
+    for (int i = 0; i < 12; i++)
+        p.vec[i / 6][i % 6] = activation(env, 1, conv->ci, 1);
+    size_t scratch = 0;
+    for (int i = 0; i < 4; i++) {
+        size_t one = (i % 2 ? env->set : env->ref)->sandwich_scratch(conv, i / 2, n, 4);
+        scratch = one > scratch ? one : scratch;
+    }
+    p.conv.scratch = take(env, scratch * sizeof(float));
+    if (env->poor)
+        return;
+    for (int i = 0; i < 2; i++)
+        absolute(env, &p.vec[i][3]);
+    struct both forward[] = {p.conv.y, p.vec[0][2], p.vec[0][3], p.vec[1][2], p.vec[1][3]};
+    if (wanted(env, "sandwich_forward"))
+        compare(env, "sandwich_forward", shape, TOLERANCE, forward, p.fixed ? 1 : 5, run_sandwich_forward, &p);
+    struct both grad[] = {p.dx, p.dw, p.vec[0][4], p.vec[0][5], p.vec[1][4], p.vec[1][5]};
+    for (int i = 0; i < 2; i++) { /* backward wants the statistics that belong to x */
+        p.fixed = false;
+        run_sandwich_forward(&p, i ? env->set : env->ref, i, NULL);
+    }
+    if (wanted(env, "sandwich_grad"))
+        compare(env, "sandwich_grad", shape, TOLERANCE, grad, 6, run_sandwich_grad, &p);
+    drop_all(env);
+}
+
+static void check_sandwiches(struct env *env)
+{
+    static const enum ln__act acts[] = {LN__ACT_RELU6, LN__ACT_SILU, LN__ACT_HARDSWISH, LN__ACT_NONE, LN__ACT_RELU};
+    static const int sizes[][6] = {/* samples, channels, height, width, kernel, stride */
+                                   {3, 24, 9, 9, 3, 1}, {2, 40, 8, 8, 5, 1}, {4, 16, 12, 12, 3, 2}, {3, 33, 10, 10, 5, 2},
+                                   {5, 7, 4, 4, 3, 1},  {4, 20, 2, 2, 5, 1}, {3, 18, 7, 5, 3, 2},   {2, 9, 6, 11, 2, 1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const int *size = sizes[i];
+        struct sandwich_args p = {.act = {acts[i % 5], acts[(i + 1 + i / 5) % 5]}, .fixed = i == 4, .in_place = size[5] == 1 && size[4] % 2};
+        int pad = size[4] / 2, ho = (size[2] + 2 * pad - size[4]) / size[5] + 1, wo = (size[3] + 2 * pad - size[4]) / size[5] + 1;
+        p.conv.n = size[0];
+        p.conv.conv = (struct ln__conv){size[1], size[2], size[3], size[1], ho, wo, size[4], size[4], size[5], pad, pad, size[1]};
+        check_sandwich(env, p);
     }
 }
 
@@ -794,6 +879,8 @@ int ln__kernels_check(const struct ln__kset *set, const char *filter, ln__kernel
     if (!env.poor) {
         check_convs(&env);
         check_norms(&env);
+        if (set->sandwich_forward)
+            check_sandwiches(&env);
         check_acts(&env);
         check_pointwise(&env);
         check_pools(&env);

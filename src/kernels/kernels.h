@@ -48,6 +48,14 @@ enum ln__act { LN__ACT_NONE, LN__ACT_RELU, LN__ACT_RELU6, LN__ACT_HARDSWISH, LN_
 
 enum ln__pass { LN__FORWARD, LN__INPUT_GRAD, LN__WEIGHT_GRAD };
 
+/* One of the two norms of a sandwich: what norm_forward and norm_grad take one by one. */
+struct ln__norm_of {
+    const float *gamma, *beta;
+    float eps;
+    enum ln__act act;
+    float *mean, *var, *dgamma, *dbeta;
+};
+
 struct ln__sgd {
     float lr, momentum, weight_decay;
     bool nesterov;
@@ -92,17 +100,28 @@ struct ln__kset {
     void (*linear_weight_grad)(const struct ln__linear *linear, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
                                struct ln__pool *pool);
 
-    /* -- batch norm over (n, hw) per channel, then + residual (or NULL), then act, in one pass over memory each --
-     * norm_stats: mean and biased variance. norm_apply: y = act((x - mean) / sqrt(var + eps) * gamma + beta + residual).
-     * norm_grad: batch statistics; dy is the gradient of y (y is needed where act is not NONE, else may be NULL). Writes dx (or adds), dgamma, dbeta,
-     * and dresidual where not NULL (or adds). Acts: NONE, RELU, RELU6 (those whose derivative follows from y). frozen:
-     * mean and var were constants (running statistics), so no gradient flows through them. */
-    void (*norm_stats)(int n, int c, int hw, const float *x, float *mean, float *var, struct ln__pool *pool);
+    /* -- batch norm over (n, hw) per channel, then + residual (or NULL), then act (not a sigmoid), in as few passes over memory as can be --
+     * norm_forward: mean and biased variance of x, and y = act((x - mean) / sqrt(var + eps) * gamma + beta + residual); norm_apply: the same with
+     * statistics that are given. y may be x. norm_grad: batch statistics; dy is the gradient of y. The derivative of act follows from y; from x where
+     * y is NULL, as it may be without a residual, and must be for acts other than RELU and RELU6. Writes dx (or adds; without that it may be dy),
+     * dgamma, dbeta, and dresidual where not NULL (or adds). frozen: mean and var were constants, so no gradient flows through them.
+     * Sparse sets know NONE, RELU and RELU6 only, want y for the latter two, and nothing in place. */
+    void (*norm_forward)(int n, int c, int hw, const float *x, const float *gamma, const float *beta, float eps, enum ln__act act,
+                         const float *residual, float *y, float *mean, float *var, struct ln__pool *pool);
     void (*norm_apply)(int n, int c, int hw, const float *x, const float *mean, const float *var, const float *gamma, const float *beta, float eps,
                        enum ln__act act, const float *residual, float *y, struct ln__pool *pool);
     void (*norm_grad)(int n, int c, int hw, const float *x, const float *y, const float *dy, const float *mean, const float *var, const float *gamma,
-                      float eps, enum ln__act act, bool frozen, float *dx, bool add, float *dresidual, bool add_residual, float *dgamma, float *dbeta,
-                      struct ln__pool *pool);
+                      const float *beta, float eps, enum ln__act act, bool frozen, float *dx, bool add, float *dresidual, bool add_residual,
+                      float *dgamma, float *dbeta, struct ln__pool *pool);
+
+    /* -- norm, depthwise convolution without bias, norm, in one: y = norm[1](conv(norm[0](x))), each norm with its act; what is in between is
+     * never in memory. forward writes both norms' mean and var, unless they are fixed. grad: of batch statistics; dx may be dy where the shapes
+     * are equal. NULL where a set has none (sparse ones). */
+    size_t (*sandwich_scratch)(const struct ln__conv *conv, bool backward, int n, unsigned width);
+    void (*sandwich_forward)(const struct ln__conv *conv, int n, const float *x, const struct ln__norm_of norm[2], bool fixed, const float *w,
+                             float *y, float *scratch, struct ln__pool *pool);
+    void (*sandwich_grad)(const struct ln__conv *conv, int n, const float *x, const struct ln__norm_of norm[2], const float *w, const float *dy,
+                          float *dx, float *dw, float *scratch, struct ln__pool *pool);
 
     /* -- elementwise over size floats, as they lie; x may equal y, dy may equal dx (without add). act must keep zero lanes zero, so
      * sigmoid-like ones take the shape: floats [n][c blocks][hw][V] of which c channels are real -- */

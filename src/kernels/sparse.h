@@ -57,10 +57,6 @@ struct ln__sparse_kset {
     /* Returns how many activations were kept; those a stride passes over may be left out. */
     size_t (*weight_grad)(const struct ln__conv *conv, int n, const float *x, float threshold, const float *dy, float *dw, float *dbias,
                           float *scratch, struct ln__pool *pool);
-
-    /* -- norm_stats and norm_apply in one pass over memory: the run of a channel stays in cache between them -- */
-    void (*norm_forward)(int n, int c, int hw, const float *x, const float *gamma, const float *beta, float eps, enum ln__act act,
-                         const float *residual, float *y, float *mean, float *var, struct ln__pool *pool);
 };
 
 /* The sparse sets built into this program, best first; the reference is last and always there. */

@@ -160,10 +160,10 @@ static bool time_linear(struct bench *bench, struct ln__linear linear)
     return true;
 }
 
-static void norm_stats(const struct call *call)
+static void norm_forward(const struct call *call)
 {
     const struct bench *b = call->bench;
-    b->set->norm_stats(b->batch, call->c, call->hw, b->x, b->w, b->w + 4096, b->pool);
+    b->set->norm_forward(b->batch, call->c, call->hw, b->x, b->w + 8192, b->w + 8192, 1e-5F, LN__ACT_RELU, NULL, b->y, b->w, b->w + 4096, b->pool);
 }
 
 static void norm_apply(const struct call *call)
@@ -181,8 +181,8 @@ static void norm_apply_add(const struct call *call)
 static void norm_grad(const struct call *call)
 {
     const struct bench *b = call->bench;
-    b->set->norm_grad(b->batch, call->c, call->hw, b->x, b->y, b->z, b->w, b->w + 4096, b->w + 8192, 1e-5F, LN__ACT_RELU, false, b->scratch, false,
-                      NULL, false, b->w + 12288, b->w + 16384, b->pool);
+    b->set->norm_grad(b->batch, call->c, call->hw, b->x, b->y, b->z, b->w, b->w + 4096, b->w + 8192, b->w + 8192, 1e-5F, LN__ACT_RELU, false,
+                      b->scratch, false, NULL, false, b->w + 12288, b->w + 16384, b->pool);
 }
 
 static void maxpool(const struct call *call)
@@ -226,7 +226,7 @@ static bool time_planes(struct bench *bench, int c, int side)
         const char *kernel;
         void (*run)(const struct call *call);
         double passes; /* over size floats */
-    } kernels[] = {{"norm_stats", norm_stats, 1},           {"norm_apply relu", norm_apply, 2}, {"norm_apply add relu", norm_apply_add, 3},
+    } kernels[] = {{"norm_forward relu", norm_forward, 3},  {"norm_apply relu", norm_apply, 2}, {"norm_apply add relu", norm_apply_add, 3},
                    {"norm_grad relu", norm_grad, 4},        {"maxpool_forward", maxpool, 1.3},  {"maxpool_grad", maxpool_grad, 1.3},
                    {"act_forward hardswish", hardswish, 2}, {"act_forward silu", silu, 2}};
     for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++) {

@@ -1,10 +1,12 @@
-/* Rewriting a plan: batch norm [+ addition] [+ activation] become one step, one pass over memory each way. Only where no other step (nor
- * the caller) reads what is in between, and only activations whose derivative follows from their output. */
+/* Rewriting a plan: batch norm [+ addition] [+ activation] become one step, one pass over memory each way; and of norm, depthwise convolution,
+ * norm one step is made. Only where no other step (nor the caller) reads what is in between. */
 #include "nn/plan.h"
 
-static bool fusible(enum ln__act act)
+/* Behind a sum only activations whose derivative follows from their output; sparse sets have no others. */
+static bool fusible(const struct ln__plan *plan, const struct ln__plan_step *norm, enum ln__act act)
 {
-    return act == LN__ACT_RELU || act == LN__ACT_RELU6;
+    bool smooth = act == LN__ACT_HARDSWISH || act == LN__ACT_SILU;
+    return act == LN__ACT_RELU || act == LN__ACT_RELU6 || (smooth && norm->inputs == 1 && !plan->args.sparsity);
 }
 
 /* The only step that reads a tensor, at index above `after`; -1 when there is none or more than one. */
@@ -53,11 +55,51 @@ static void fuse_activation(struct ln__plan *plan, int at)
         return;
     struct ln__plan_step *activation = &plan->step[next];
     enum ln__act act = plan->args.graph->node[activation->node].act;
-    if (!fusible(act))
+    if (!fusible(plan, norm, act))
         return;
     norm->act = act;
     norm->out = activation->out;
     activation->layer = NULL;
+}
+
+static bool is_depthwise(const struct ln__plan *plan, const struct ln__plan_step *step)
+{
+    const struct ln__node *node = &plan->args.graph->node[step->node];
+    struct ln__conv conv;
+    return step->layer && step->layer->conv && step->layer->conv(node, &conv) && conv.groups > 1 && conv.groups == conv.ci && conv.ci == conv.co &&
+           node->params == 1;
+}
+
+/* The step in front makes what the norm reads, and nobody else does: the gradient then is the sandwich's alone. */
+static bool made_for(const struct ln__plan *plan, int tensor, int at)
+{
+    bool made = false;
+    for (int i = 0; i < at; i++)
+        made |= plan->step[i].layer && plan->step[i].out == tensor;
+    return made && ln__plan_readers(plan, tensor) == 1;
+}
+
+/* norm, depthwise convolution, norm -> one step in the place of the last. */
+static void fuse_sandwich(struct ln__plan *plan, int at)
+{
+    struct ln__plan_step *before = &plan->step[at];
+    int middle = only_reader(plan, before->out, at);
+    if (middle < 0 || !is_depthwise(plan, &plan->step[middle]) || !made_for(plan, before->in[0], at) || ln__plan_at_cut(plan, before->out))
+        return;
+    struct ln__plan_step *conv = &plan->step[middle];
+    int last = only_reader(plan, conv->out, middle);
+    if (last < 0 || plan->step[last].layer != &ln__layer_batchnorm || plan->step[last].inputs != 1 || ln__plan_at_cut(plan, conv->out))
+        return;
+    struct ln__plan_step *behind = &plan->step[last];
+    struct ln__plan_norm norms[] = {{before->node, before->act}, {behind->node, behind->act}};
+    *behind = (struct ln__plan_step){.layer = &ln__layer_sandwich,
+                                     .node = conv->node,
+                                     .inputs = 1,
+                                     .in = {before->in[0]},
+                                     .out = behind->out,
+                                     .before = norms[0],
+                                     .behind = norms[1]};
+    before->layer = conv->layer = NULL;
 }
 
 void ln__plan_fuse(struct ln__plan *plan)
@@ -70,6 +112,9 @@ void ln__plan_fuse(struct ln__plan *plan)
         if (at == i || plan->step[at].act == LN__ACT_NONE)
             fuse_activation(plan, at);
     }
+    for (int i = 0; i < plan->steps && !plan->args.sparsity; i++)
+        if (plan->step[i].layer == &ln__layer_batchnorm && plan->step[i].inputs == 1)
+            fuse_sandwich(plan, i);
     int kept = 0;
     for (int i = 0; i < plan->steps; i++)
         if (plan->step[i].layer)

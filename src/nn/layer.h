@@ -41,10 +41,12 @@ struct ln__need_args {
     const struct ln__node *node;
     const struct ln__kset *kset;
     enum ln__act act; /* fused behind it */
+    int inputs;       /* of the step: a norm has two with an addition behind it */
     int batch;
     unsigned width;
     bool train;
     bool grad[LN__INPUTS];                /* whose gradients are wanted */
+    const struct ln__sparse_kset *set;    /* of a plan with sparse layers, which kset is part of; or NULL */
     const struct ln__sparse_step *sparse; /* NULL: dense */
 };
 struct ln__needs {
@@ -52,6 +54,13 @@ struct ln__needs {
     bool forward_over, backward_over;         /* y may be written over an input; dx over dy (never with add) */
     size_t saved;                             /* bytes kept from forward to backward */
     size_t scratch_forward, scratch_backward; /* floats */
+};
+
+/* A norm that a step does beside its own layer: its node, the activation behind it, its parameters. */
+struct ln__call_norm {
+    const struct ln__node *node; /* NULL: none */
+    enum ln__act act;
+    float *param[LN__NODE_PARAMS], *grad[LN__NODE_PARAMS];
 };
 
 /* One step, ready to run. */
@@ -64,7 +73,8 @@ struct ln__call {
     bool anew;  /* in backward, the same once more: what it saved is there, what it learns from the batch is learnt */
     enum ln__act act;
     enum ln__norm norm;
-    const float *x[LN__INPUTS]; /* x[1] NULL: one input */
+    struct ln__call_norm before, behind; /* of a sandwich */
+    const float *x[LN__INPUTS];          /* x[1] NULL: one input */
     float *y;
     const float *dy;
     float *dx[LN__INPUTS]; /* NULL: not wanted */
@@ -99,7 +109,12 @@ struct ln__layer {
     void (*onnx)(struct ln__onnx_call *call);      /* nn/onnx.h; NULL: there is no ONNX form, and export says so */
 };
 
-extern const struct ln__layer ln__layer_batchnorm, ln__layer_activation, ln__layer_add; /* those that fuse */
+extern const struct ln__layer ln__layer_batchnorm, ln__layer_activation, ln__layer_add; /* those that fuse, */
+extern const struct ln__layer ln__layer_sandwich;                                       /* and what no graph has: made of three of its nodes */
+
+/* What a sandwich has to know of its norms. learn: running statistics from those of a batch of `count` values a channel. */
+float ln__batchnorm_eps(const struct ln__node *node);
+void ln__batchnorm_learn(const struct ln__node *node, float *const param[LN__NODE_PARAMS], int count, const float *mean, const float *var);
 
 /* ---- the graph, as layers and the plan see it ---- */
 #define LN__CUT_NAME 48

@@ -148,6 +148,25 @@ static uint64_t first_word(const struct ln__net *net, int node)
     return (net->draw.step * (uint64_t)net->plan->args.graph->nodes + (uint64_t)node) << 32;
 }
 
+static void params_of(const struct ln__net *net, const struct ln__node *node, float **param, float **grad)
+{
+    const struct ln__plan *plan = net->plan;
+    for (int i = 0; i < node->params; i++) {
+        int at = node->param[i];
+        param[i] = param_at(net, at);
+        grad[i] = net->gradient && !plan->args.graph->param[at].buffer ? net->gradient + plan->place[at] : NULL;
+    }
+}
+
+static void norm_of(const struct ln__net *net, const struct ln__plan_norm *norm, struct ln__call_norm *out)
+{
+    if (!norm->node)
+        return;
+    out->node = &net->plan->args.graph->node[norm->node];
+    out->act = norm->act;
+    params_of(net, out->node, out->param, out->grad);
+}
+
 /* value: the tensors' places, forward's or backward's. */
 static struct ln__call call_of(const struct ln__net *net, const struct ln__plan_step *step, int n, bool train, const size_t *value)
 {
@@ -164,11 +183,9 @@ static struct ln__call call_of(const struct ln__net *net, const struct ln__plan_
                             .saved = arena_at(net, step->saved)};
     for (int k = 0; k < step->inputs; k++)
         call.x[k] = arena_at(net, value[step->in[k]]);
-    for (int i = 0; i < call.node->params; i++) {
-        int param = call.node->param[i];
-        call.param[i] = param_at(net, param);
-        call.grad[i] = net->gradient && !graph->param[param].buffer ? net->gradient + plan->place[param] : NULL;
-    }
+    params_of(net, call.node, call.param, call.grad);
+    norm_of(net, &step->before, &call.before);
+    norm_of(net, &step->behind, &call.behind);
     call.set = plan->sparse;
     if (step->sparse.set) {
         call.sparse = &step->sparse;

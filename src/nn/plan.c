@@ -61,6 +61,8 @@ static int make_needs(struct ln__plan *plan)
         const struct ln__need_args args = {.node = node,
                                            .kset = plan->args.kset,
                                            .act = step->act,
+                                           .inputs = step->inputs,
+                                           .set = plan->sparse,
                                            .batch = plan->args.batch,
                                            .width = plan->args.width,
                                            .train = plan->args.train,

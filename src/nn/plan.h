@@ -16,9 +16,13 @@
 #define LN__NOWHERE ((size_t)-1)
 
 struct ln__plan_step {
-    const struct ln__layer *layer;   /* NULL: taken out by a rewriting pass */
-    int node;                        /* whose attributes and parameters */
-    enum ln__act act;                /* fused behind it */
+    const struct ln__layer *layer; /* NULL: taken out by a rewriting pass */
+    int node;                      /* whose attributes and parameters */
+    enum ln__act act;              /* fused behind it */
+    struct ln__plan_norm {
+        int node; /* 0: none */
+        enum ln__act act;
+    } before, behind;                /* of a sandwich */
     int inputs, in[LN__INPUTS], out; /* tensors; views are replaced by what they show */
     bool backward;                   /* has something to do there */
     bool grad[LN__INPUTS], add[LN__INPUTS];
@@ -49,11 +53,16 @@ struct ln__plan {
 /* As ln__plan_new; shared false gives every buffer memory of its own, fused false leaves the steps as the graph has them (tests). */
 int ln__plan_new_as(const struct ln__plan_args *args, bool shared, bool fused, struct ln__plan **out, struct ln_fault *fault) LN_MUST_CHECK;
 
-/* fuse.c: batch norm with the addition and activation behind it where nothing else reads what is in between. */
+/* fuse.c: batch norm with the addition and activation behind it, and a depthwise convolution with both norms around it, where nothing else reads
+ * what is in between. */
 void ln__plan_fuse(struct ln__plan *plan);
 
 /* recompute.c: chooses what is dropped, more with every round from 1 on; *more false: no such round. */
 int ln__plan_drop(struct ln__plan *plan, int round, bool *more) LN_MUST_CHECK;
+
+/* Whether a tensor lies at a cut of the graph: it is always kept, and no sandwich reaches over it, so that halves compute what the whole does, bit
+ * for bit. */
+bool ln__plan_at_cut(const struct ln__plan *plan, int tensor);
 
 /* How many steps read a tensor, the segment's output counting once more. */
 int ln__plan_readers(const struct ln__plan *plan, int tensor);

@@ -308,6 +308,76 @@ static void test_fusion(void **state)
     ln__graph_free(graph);
 }
 
+/* Blocks of mobile networks: strides, kernels and activations that a sandwich is made of. */
+static int mobile_layers(struct ln__graph *graph, int x, const void *how)
+{
+    static const enum ln__act acts[] = {LN__ACT_RELU6, LN__ACT_SILU, LN__ACT_HARDSWISH, LN__ACT_NONE, LN__ACT_RELU};
+    int seed = *(const int *)how;
+    x = conv(graph, x, 6, 3, 2);
+    for (int i = 0; i < 3; i++) {
+        int c = 7 + 5 * i, stride = (seed + i) % 2 + 1, k = (seed / 2 + i) % 2 ? 5 : 3, from = x;
+        char name[16];
+        x = ln__build_activation(graph, norm(graph, conv(graph, x, c, 1, 10 + 2 * i), 10 + i), acts[(seed + i) % 5]);
+        snprintf(name, sizeof name, "depth%d", i);
+        x = ln__build_conv2d(graph, x, name, (struct ln__conv2d){.out = c, .k = k, .stride = stride, .pad = k / 2, .groups = c});
+        x = ln__build_activation(graph, norm(graph, x, 20 + i), acts[(seed + i + 1) % 5]);
+        x = norm(graph, conv(graph, x, 6, 1, 20 + 2 * i), 30 + i);
+        if (stride == 1)
+            x = ln__build_add(graph, x, from);
+    }
+    return x;
+}
+
+/* A depthwise convolution and the norms around it are one step, which computes what the three do, whatever is recomputed. */
+static void test_sandwich(void **state)
+{
+    (void)state;
+    static const struct {
+        const struct ln__model *model;
+        int sandwiches; /* of the depthwise convolutions all but the first, whose norm lies behind a cut */
+    } models[] = {{&ln__model_mobilenetv2, 16}, {&ln__model_mobilenetv3_large, 14}, {&ln__model_efficientnet_b0, 15}};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        struct ln__graph *graph = plugin_graph(models[i].model, models[i].model->input, 10, LN__NORM_BATCH);
+        const struct ln__plan_args args = run_args(graph, ln__kset_named("ref"));
+        struct ln__plan *plan;
+        int count = 0;
+        assert_int_equal(ln__plan_new(&args, &plan, NULL), 0);
+        for (int s = 0; s < plan->steps; s++)
+            count += plan->step[s].layer == &ln__layer_sandwich;
+        assert_int_equal(count, models[i].sandwiches);
+        ln__plan_free(plan);
+        ln__graph_free(graph);
+    }
+    int dropped = 0;
+    for (int seed = 0; seed < 20; seed++) {
+        const struct test_model model = {mobile_layers, &seed, false};
+        struct ln__graph *graph = test_graph(&model, input_shape, CLASSES, seed % 2 ? LN__NORM_RUNNING : LN__NORM_BATCH);
+        struct ln__plan_args args = run_args(graph, ln__kset_best());
+        struct result reference = run(graph, ln__kset_named("ref"), true, false), a = run(graph, args.kset, true, true);
+        assert_true(difference(a.y, reference.y, a.outputs) < 1e-4);
+        assert_true(difference(a.dx, reference.dx, a.inputs) < 1e-3);
+        assert_true(difference(a.gradient, reference.gradient, a.size) < 1e-3);
+        assert_true(difference(a.state, reference.state, a.size) < 1e-4);
+        int rounds;
+        args.memory_max = memory_of(&args, &rounds).total - 1;
+        memory_of(&args, &rounds);
+        if (rounds < 0) { /* weights and gradients are most of it */
+            args.memory_max = 0;
+            rounds = 0;
+        }
+        dropped += rounds > 0;
+        struct result b = run_within(&args, true, true);
+        assert_memory_equal(a.y, b.y, a.outputs * sizeof *a.y);
+        assert_memory_equal(a.gradient, b.gradient, a.size * sizeof *a.gradient);
+        assert_memory_equal(a.state, b.state, a.size * sizeof *a.state);
+        result_free(&reference);
+        result_free(&a);
+        result_free(&b);
+        ln__graph_free(graph);
+    }
+    assert_true(dropped >= 10);
+}
+
 static const struct ln__optimizer two_slots;
 static int two(const void *options)
 {
@@ -378,9 +448,9 @@ static void test_wrong(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_graphs), cmocka_unit_test(test_recompute), cmocka_unit_test(test_recompute_models),
-        cmocka_unit_test(test_inference),     cmocka_unit_test(test_fusion),    cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_wrong)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_graphs),    cmocka_unit_test(test_recompute),
+                                       cmocka_unit_test(test_recompute_models), cmocka_unit_test(test_inference),
+                                       cmocka_unit_test(test_fusion),           cmocka_unit_test(test_sandwich),
+                                       cmocka_unit_test(test_memory),           cmocka_unit_test(test_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
  * its last one there. Between the two its memory is others'. It is made anew by its own step from inputs that are kept, or made anew
  * themselves; random draws are functions of the step's number and batch statistics are kept, so it is the same to the bit.
  *
- * What is dropped grows by rounds until the plan fits: first values of elementwise layers (norm, activation, sum, scaling, dropout), the
+ * What is dropped grows by rounds until the plan fits: first values of elementwise layers (norm, activation, sum, scaling, dropout, and norms around a depthwise convolution), the
  * largest first, each costing one pass over memory; then, from the first segment between two cuts on, all values within it, which
  * costs its forward pass a second time (Chen et al., "Training deep nets with sublinear memory cost", 2016). Tensors at cuts are always kept. */
 #include "nn/plan.h"
@@ -28,7 +28,7 @@ static int by_worth(const void *left, const void *right)
     return a->step - b->step;
 }
 
-static bool at_cut(const struct ln__plan *plan, int tensor)
+bool ln__plan_at_cut(const struct ln__plan *plan, int tensor)
 {
     const struct ln__graph *graph = plan->args.graph;
     for (int c = 0; c < graph->cuts; c++) {
@@ -62,8 +62,8 @@ static int list_candidates(const struct ln__plan *plan, struct candidate *out)
     int count = 0;
     for (int i = 0; i < plan->steps; i++) {
         const struct ln__plan_step *step = &plan->step[i];
-        bool costly = plan->args.graph->node[step->node].macs > 0;
-        if (step->out == plan->output || at_cut(plan, step->out) || (!costly && !read_backward(plan, step->out)))
+        bool costly = plan->args.graph->node[step->node].macs > 0 && step->layer != &ln__layer_sandwich;
+        if (step->out == plan->output || ln__plan_at_cut(plan, step->out) || (!costly && !read_backward(plan, step->out)))
             continue;
         out[count++] = (struct candidate){
             i, costly, ln__layout_floats(plan->args.kset, plan->args.graph->node[step->out].shape, plan->args.batch) * sizeof(float)};

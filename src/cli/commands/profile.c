@@ -8,21 +8,22 @@
 /* The layers of the plan are replaced by ones that look at the clock around the real ones: so what is timed is the step as it runs, fused and
  * planned. One profile a process. */
 static struct {
-    const struct ln__node *node; /* the graph's first */
-    double *forward, *backward;  /* per node: seconds so far */
+    const struct ln__node *node;    /* the graph's first */
+    const struct ln__layer **layer; /* per node: what runs in its place; NULL: another's step does its work */
+    double *forward, *backward;     /* per node: seconds so far */
 } clockwork;
 
 static void timed_forward(const struct ln__call *call)
 {
     double from = ln__clock_mono();
-    call->node->layer->forward(call);
+    clockwork.layer[call->node - clockwork.node]->forward(call);
     clockwork.forward[call->node - clockwork.node] += ln__clock_mono() - from;
 }
 
 static void timed_backward(const struct ln__call *call)
 {
     double from = ln__clock_mono();
-    call->node->layer->backward(call);
+    clockwork.layer[call->node - clockwork.node]->backward(call);
     clockwork.backward[call->node - clockwork.node] += ln__clock_mono() - from;
 }
 
@@ -51,10 +52,12 @@ static int time_layers(struct ln__bench *bench, uint64_t steps, struct ln__layer
     clockwork.node = bench->graph->node;
     clockwork.forward = ln__mem_zero((size_t)nodes, sizeof(double));
     clockwork.backward = ln__mem_zero((size_t)nodes, sizeof(double));
-    if (!clockwork.forward || !clockwork.backward)
+    clockwork.layer = ln__mem_zero((size_t)nodes, sizeof(struct ln__layer *));
+    if (!clockwork.forward || !clockwork.backward || !clockwork.layer)
         return LN_ENOMEM;
     for (int i = 0; i < plan->steps; i++) {
         layers[i] = *plan->step[i].layer;
+        clockwork.layer[plan->step[i].node] = plan->step[i].layer;
         layers[i].forward = timed_forward;
         layers[i].backward = timed_backward;
         plan->step[i].layer = &layers[i];
@@ -85,7 +88,7 @@ static int print_layers(const struct ln__cli *cli, const struct ln__bench *bench
         if (node->layer->view && !cli->json)
             continue;
         ln__table_text(table, "%s", node->name);
-        ln__table_text(table, "%s", node->layer->name);
+        ln__table_text(table, "%s", clockwork.layer[i] ? clockwork.layer[i]->name : node->layer->name);
         ln__table_text(table, "%dx%dx%d", node->shape.c, node->shape.h, node->shape.w);
         ln__table_number(table, params, params > 0 ? NULL : "");
         ln__table_number(table, (double)node->macs, node->macs ? ln__show_count((double)node->macs, shown) : "");
@@ -132,6 +135,7 @@ static int profile(struct ln__cli *cli, const struct ln__bench_args *args, struc
     ln__mem_free(layers);
     ln__mem_free(clockwork.forward);
     ln__mem_free(clockwork.backward);
+    ln__mem_free(clockwork.layer);
     return code;
 }
 
@@ -165,7 +169,8 @@ const struct ln__command ln__command_profile = {
     .usage = "profile MODEL [--batch N] [--threads N] [--isa NAME] [--classes N]",
     .summary = "a model's layers, their time on this machine, and the memory a training step takes",
     .help =
-        "Times are of a training step (SGD) as it runs, with layers fused; MACs are of one sample's forward pass. The memory planned before the run\n"
+        "Times are of a training step (SGD) as it runs, with layers fused (\"norm-conv-norm\": a\n"
+        "depthwise convolution with the norms and activations around it); MACs are of one sample's forward pass. The memory planned before the run\n"
         "stands beside the process's real peak.\n",
     .run = run,
 };

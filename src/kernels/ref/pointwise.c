@@ -15,58 +15,11 @@ void LN_K(unpack)(int n, int c, int hw, const float *x, float *nchw, struct ln__
     memcpy(nchw, x, (size_t)n * (size_t)c * (size_t)hw * sizeof *x);
 }
 
-static double clamp(double v, double low, double high)
-{
-    return v < low ? low : v > high ? high : v;
-}
-
-static double act(enum ln__act kind, double x)
-{
-    switch (kind) {
-    case LN__ACT_RELU:
-        return x < 0 ? 0 : x;
-    case LN__ACT_RELU6:
-        return clamp(x, 0, 6);
-    case LN__ACT_HARDSWISH:
-        return x * clamp(x + 3, 0, 6) / 6;
-    case LN__ACT_SILU:
-        return x / (1 + exp(-x));
-    case LN__ACT_HARDSIGMOID:
-        return clamp(x + 3, 0, 6) / 6;
-    case LN__ACT_SIGMOID:
-        return 1 / (1 + exp(-x));
-    case LN__ACT_NONE:
-        break;
-    }
-    return x;
-}
-
-static double slope(enum ln__act kind, double x, double y)
-{
-    switch (kind) {
-    case LN__ACT_RELU:
-        return y > 0;
-    case LN__ACT_RELU6:
-        return y > 0 && y < 6;
-    case LN__ACT_HARDSWISH:
-        return x <= -3 ? 0 : x >= 3 ? 1 : x / 3 + 0.5;
-    case LN__ACT_SILU:
-        return (1 + x * (1 - 1 / (1 + exp(-x)))) / (1 + exp(-x));
-    case LN__ACT_HARDSIGMOID:
-        return x > -3 && x < 3 ? 1.0 / 6 : 0;
-    case LN__ACT_SIGMOID:
-        return y * (1 - y);
-    case LN__ACT_NONE:
-        break;
-    }
-    return 1;
-}
-
 void LN_K(act_forward)(enum ln__act kind, int n, int c, int hw, const float *x, float *y, struct ln__pool *pool)
 {
     (void)pool;
     for (size_t i = 0; i < (size_t)n * (size_t)c * (size_t)hw; i++)
-        y[i] = (float)act(kind, (double)x[i]);
+        y[i] = (float)ref_act(kind, (double)x[i]);
 }
 
 void LN_K(act_grad)(enum ln__act kind, int n, int c, int hw, const float *x, const float *y, const float *dy, float *dx, bool add,
@@ -74,7 +27,7 @@ void LN_K(act_grad)(enum ln__act kind, int n, int c, int hw, const float *x, con
 {
     (void)pool;
     for (size_t i = 0; i < (size_t)n * (size_t)c * (size_t)hw; i++)
-        dx[i] = (float)((double)dy[i] * slope(kind, x ? (double)x[i] : 0, (double)y[i]) + (add ? (double)dx[i] : 0));
+        dx[i] = (float)((double)dy[i] * ref_slope(kind, x ? (double)x[i] : 0, (double)y[i]) + (add ? (double)dx[i] : 0));
 }
 
 void LN_K(add)(size_t size, const float *a, const float *b, float *y, struct ln__pool *pool)

@@ -105,13 +105,6 @@ static size_t weight_grad(const struct ln__conv *conv, int n, const float *x, fl
     return kept;
 }
 
-static void norm_forward(int n, int c, int hw, const float *x, const float *gamma, const float *beta, float eps, enum ln__act act,
-                         const float *residual, float *y, float *mean, float *var, struct ln__pool *pool)
-{
-    LN_K(norm_stats)(n, c, hw, x, mean, var, pool);
-    LN_K(norm_apply)(n, c, hw, x, mean, var, gamma, beta, eps, act, residual, y, pool);
-}
-
 static bool usable(void)
 {
     return true;
@@ -126,8 +119,7 @@ const struct ln__sparse_kset ln__sparse_kset_ref = {.dense = {.name = "sparse-re
                                                     .scratch = scratch,
                                                     .forward = forward,
                                                     .input_grad = input_grad,
-                                                    .weight_grad = weight_grad,
-                                                    .norm_forward = norm_forward};
+                                                    .weight_grad = weight_grad};
 
 #ifdef LN_HAVE_avx512
 extern const struct ln__sparse_kset ln__sparse_kset_avx512;

@@ -1,6 +1,6 @@
 /* Depthwise convolution: one filter a channel, so a vector is V channels of one pixel. Each plane is first copied with its padding into
  * scratch, which stays in the cache, so that no inner loop knows of edges. Filters of 3x3 and 5x5 have loops of their own. */
-#include "kernels/vec/conv.h"
+#include "kernels/vec/depthwise.h"
 
 #if LN_V == 8
 #define ROW_PIXELS 4
@@ -8,21 +8,8 @@
 #define ROW_PIXELS 8
 #endif
 
-struct depth {
-    struct ln__conv conv;
-    int n, blocks, parts;
-    size_t planes, grain;           /* planes [n][block] in all, and in a chunk */
-    int pad_h, pad_w, top, left;    /* the padded plane, and its padding before */
-    size_t pad_floats;              /* of one, for each worker */
-    const float *x, *dy, *w, *bias; /* w: may be turned round */
-    float *out, *scratch, *sums;
-    bool add;
-};
-
-/* A plane with zeros around it. */
-static const float *padded(const struct depth *d, const float *plane, int h, int w, unsigned worker)
+void LN_K(depth_pad)(const struct depth *d, const float *plane, int h, int w, float *to)
 {
-    float *to = d->scratch + worker * d->pad_floats;
     for (int y = 0; y < d->pad_h; y++) {
         int iy = y - d->top;
         float *row = to + (size_t)(y * d->pad_w) * LN_V;
@@ -38,6 +25,13 @@ static const float *padded(const struct depth *d, const float *plane, int h, int
         for (; x < d->pad_w; x++)
             store(row + x * LN_V, (vf){0});
     }
+}
+
+/* The same in the worker's scratch. */
+static const float *padded(const struct depth *d, const float *plane, int h, int w, unsigned worker)
+{
+    float *to = d->scratch + worker * d->pad_floats;
+    LN_K(depth_pad)(d, plane, h, w, to);
     return to;
 }
 
@@ -102,6 +96,23 @@ static void any_rows(const struct depth *d, const float *x, const float *w, vf s
     }
 }
 
+void LN_K(depth_outputs)(const struct depth *d, const float *x, const float *w, const float *bias, float *y)
+{
+    const struct ln__conv *c = &d->conv;
+    vf start = bias ? load(bias) : (vf){0};
+    bool square = c->kh == c->kw;
+    if (square && c->kw == 3 && c->stride == 1)
+        output_rows(3, 1, x, d->pad_w, w, start, d->add, y, c->ho, c->wo);
+    else if (square && c->kw == 3 && c->stride == 2)
+        output_rows(3, 2, x, d->pad_w, w, start, d->add, y, c->ho, c->wo);
+    else if (square && c->kw == 5 && c->stride == 1)
+        output_rows(5, 1, x, d->pad_w, w, start, d->add, y, c->ho, c->wo);
+    else if (square && c->kw == 5 && c->stride == 2)
+        output_rows(5, 2, x, d->pad_w, w, start, d->add, y, c->ho, c->wo);
+    else
+        any_rows(d, x, w, start, y);
+}
+
 static void output_chunk(void *context, size_t chunk, unsigned worker)
 {
     const struct depth *d = context;
@@ -109,24 +120,13 @@ static void output_chunk(void *context, size_t chunk, unsigned worker)
     for (size_t plane = chunk * d->grain; plane < d->planes && plane < (chunk + 1) * d->grain; plane++) {
         size_t block = plane % (size_t)d->blocks;
         const float *x = padded(d, d->x + plane * (size_t)(c->hi * c->wi) * LN_V, c->hi, c->wi, worker);
-        const float *w = d->w + block * (size_t)(c->kh * c->kw) * LN_V;
-        float *y = d->out + plane * (size_t)(c->ho * c->wo) * LN_V;
-        vf start = d->bias ? load(d->bias + block * LN_V) : (vf){0};
-        bool square = c->kh == c->kw;
-        if (square && c->kw == 3 && c->stride == 1)
-            output_rows(3, 1, x, d->pad_w, w, start, d->add, y, c->ho, c->wo);
-        else if (square && c->kw == 3 && c->stride == 2)
-            output_rows(3, 2, x, d->pad_w, w, start, d->add, y, c->ho, c->wo);
-        else if (square && c->kw == 5 && c->stride == 1)
-            output_rows(5, 1, x, d->pad_w, w, start, d->add, y, c->ho, c->wo);
-        else if (square && c->kw == 5 && c->stride == 2)
-            output_rows(5, 2, x, d->pad_w, w, start, d->add, y, c->ho, c->wo);
-        else
-            any_rows(d, x, w, start, y);
+        LN_K(depth_outputs)
+        (d, x, d->w + block * (size_t)(c->kh * c->kw) * LN_V, d->bias ? d->bias + block * LN_V : NULL,
+         d->out + plane * (size_t)(c->ho * c->wo) * LN_V);
     }
 }
 
-static struct depth forward_of(const struct ln__conv *conv, int n)
+struct depth LN_K(depth_forward_of)(const struct ln__conv *conv, int n)
 {
     struct depth d = {.conv = *conv, .n = n, .blocks = ln__blocks(conv->ci, LN_V)};
     set_pad(&d, (conv->ho - 1) * conv->stride + conv->kh, (conv->wo - 1) * conv->stride + conv->kw, conv->top, conv->left);
@@ -136,7 +136,7 @@ static struct depth forward_of(const struct ln__conv *conv, int n)
 void LN_K(depthwise_forward)(const struct ln__conv *conv, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
                              struct ln__pool *pool)
 {
-    struct depth d = forward_of(conv, n);
+    struct depth d = LN_K(depth_forward_of)(conv, n);
     d.x = x;
     d.w = w;
     d.bias = bias;
@@ -161,7 +161,7 @@ INLINE void phase_inputs(const int Q, const struct ln__conv *c, const float *dy,
     UNROLL for (int q = 0; q < Q; q++) store(dx + q * c->stride * LN_V, sum[q]);
 }
 
-static void input_plane(const struct depth *d, const float *dy, const float *w, float *dx)
+static void phase_rows(const struct depth *d, const float *dy, const float *w, float *dx)
 {
     const struct ln__conv *c = &d->conv;
     for (int iy = 0; iy < c->hi; iy++, dx += c->wi * LN_V) {
@@ -179,24 +179,13 @@ static void input_plane(const struct depth *d, const float *dy, const float *w, 
     }
 }
 
-static void input_chunk(void *context, size_t chunk, unsigned worker)
-{
-    const struct depth *d = context;
-    const struct ln__conv *c = &d->conv;
-    for (size_t plane = chunk * d->grain; plane < d->planes && plane < (chunk + 1) * d->grain; plane++) {
-        const float *dy = padded(d, d->dy + plane * (size_t)(c->ho * c->wo) * LN_V, c->ho, c->wo, worker);
-        const float *w = d->w + plane % (size_t)d->blocks * (size_t)(c->kh * c->kw) * LN_V;
-        input_plane(d, dy, w, d->out + plane * (size_t)(c->hi * c->wi) * LN_V);
-    }
-}
-
 /* Stride 1: the forward pass of the transposed convolution. */
 static struct depth turned_of(const struct ln__conv *conv, int n)
 {
     struct ln__conv back = {
         conv->co,    conv->ho, conv->wo, conv->ci, conv->hi, conv->wi, conv->kh, conv->kw, 1, conv->kh - 1 - conv->top, conv->kw - 1 - conv->left,
         conv->groups};
-    return forward_of(&back, n);
+    return LN_K(depth_forward_of)(&back, n);
 }
 
 static bool turns(const struct ln__conv *conv)
@@ -213,26 +202,53 @@ static struct depth phases_of(const struct ln__conv *conv, int n)
     return d;
 }
 
+struct depth LN_K(depth_back_of)(const struct ln__conv *conv, int n)
+{
+    struct depth d = turns(conv) ? turned_of(conv, n) : phases_of(conv, n);
+    d.turned = turns(conv);
+    return d;
+}
+
+void LN_K(depth_turn)(const struct depth *d, const float *w, float *to)
+{
+    int taps = d->conv.kh * d->conv.kw;
+    for (int tap = 0; tap < taps; tap++)
+        store(to + tap * LN_V, load(w + (d->turned ? taps - 1 - tap : tap) * LN_V));
+}
+
+void LN_K(depth_inputs)(const struct depth *d, const float *dy, const float *w, float *dx)
+{
+    if (d->turned)
+        LN_K(depth_outputs)(d, dy, w, NULL, dx);
+    else
+        phase_rows(d, dy, w, dx);
+}
+
+static void input_chunk(void *context, size_t chunk, unsigned worker)
+{
+    const struct depth *d = context;
+    const struct ln__conv *c = &d->conv;
+    int hi = d->turned ? c->ho : c->hi, wi = d->turned ? c->wo : c->wi, ho = d->turned ? c->hi : c->ho, wo = d->turned ? c->wi : c->wo;
+    for (size_t plane = chunk * d->grain; plane < d->planes && plane < (chunk + 1) * d->grain; plane++) {
+        const float *dy = padded(d, d->dy + plane * (size_t)(ho * wo) * LN_V, ho, wo, worker);
+        const float *w = d->w + plane % (size_t)d->blocks * (size_t)(c->kh * c->kw) * LN_V;
+        LN_K(depth_inputs)(d, dy, w, d->out + plane * (size_t)(hi * wi) * LN_V);
+    }
+}
+
 void LN_K(depthwise_input_grad)(const struct ln__conv *conv, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
                                 struct ln__pool *pool)
 {
-    size_t taps = (size_t)(conv->kh * conv->kw);
-    struct depth d = turns(conv) ? turned_of(conv, n) : phases_of(conv, n);
-    d.x = d.dy = dy;
-    d.w = w;
+    size_t filter = (size_t)(conv->kh * conv->kw) * LN_V;
+    struct depth d = LN_K(depth_back_of)(conv, n);
+    for (size_t block = 0; block < (size_t)d.blocks; block++)
+        LN_K(depth_turn)(&d, w + block * filter, scratch + block * filter);
+    d.dy = dy;
+    d.w = scratch;
     d.out = dx;
     d.add = add;
-    d.scratch = scratch;
-    if (turns(conv)) {
-        float *turned = scratch;
-        for (size_t block = 0; block < (size_t)d.blocks; block++) {
-            for (size_t tap = 0; tap < taps; tap++)
-                store(turned + (block * taps + tap) * LN_V, load(w + (block * taps + taps - 1 - tap) * LN_V));
-        }
-        d.w = turned;
-        d.scratch = turned + (size_t)d.blocks * taps * LN_V;
-    }
-    ln__pool_for(pool, (d.planes + d.grain - 1) / d.grain, turns(conv) ? output_chunk : input_chunk, &d);
+    d.scratch = scratch + (size_t)d.blocks * filter;
+    ln__pool_for(pool, (d.planes + d.grain - 1) / d.grain, input_chunk, &d);
 }
 
 /* ---- weight gradient ---- */
@@ -279,6 +295,22 @@ static void tap_any(const struct depth *d, const float *x, const float *dy, floa
     }
 }
 
+void LN_K(depth_taps)(const struct depth *d, const float *x, const float *dy, float *dw)
+{
+    const struct ln__conv *c = &d->conv;
+    bool square = c->kh == c->kw;
+    if (square && c->kw == 3 && c->stride == 1)
+        tap_square(3, 1, c, x, d->pad_w, dy, dw);
+    else if (square && c->kw == 3 && c->stride == 2)
+        tap_square(3, 2, c, x, d->pad_w, dy, dw);
+    else if (square && c->kw == 5 && c->stride == 1)
+        tap_square(5, 1, c, x, d->pad_w, dy, dw);
+    else if (square && c->kw == 5 && c->stride == 2)
+        tap_square(5, 2, c, x, d->pad_w, dy, dw);
+    else
+        tap_any(d, x, dy, dw);
+}
+
 static void weight_chunk(void *context, size_t chunk, unsigned worker)
 {
     const struct depth *d = context;
@@ -290,18 +322,7 @@ static void weight_chunk(void *context, size_t chunk, unsigned worker)
     for (int s = d->n * part / d->parts; s < d->n * (part + 1) / d->parts; s++) {
         size_t plane = (size_t)s * (size_t)d->blocks + (size_t)block;
         const float *x = padded(d, d->x + plane * (size_t)(c->hi * c->wi) * LN_V, c->hi, c->wi, worker);
-        const float *dy = d->dy + plane * (size_t)(c->ho * c->wo) * LN_V;
-        bool square = c->kh == c->kw;
-        if (square && c->kw == 3 && c->stride == 1)
-            tap_square(3, 1, c, x, d->pad_w, dy, dw);
-        else if (square && c->kw == 3 && c->stride == 2)
-            tap_square(3, 2, c, x, d->pad_w, dy, dw);
-        else if (square && c->kw == 5 && c->stride == 1)
-            tap_square(5, 1, c, x, d->pad_w, dy, dw);
-        else if (square && c->kw == 5 && c->stride == 2)
-            tap_square(5, 2, c, x, d->pad_w, dy, dw);
-        else
-            tap_any(d, x, dy, dw);
+        LN_K(depth_taps)(d, x, d->dy + plane * (size_t)(c->ho * c->wo) * LN_V, dw);
     }
 }
 
@@ -314,7 +335,7 @@ static int parts_of(const struct ln__conv *conv, int n)
 void LN_K(depthwise_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *scratch,
                                  struct ln__pool *pool)
 {
-    struct depth d = forward_of(conv, n);
+    struct depth d = LN_K(depth_forward_of)(conv, n);
     size_t floats = (size_t)(d.blocks * conv->kh * conv->kw) * LN_V;
     d.parts = parts_of(conv, n);
     d.x = x;
@@ -330,6 +351,6 @@ size_t LN_K(depthwise_scratch)(const struct ln__conv *conv, enum ln__pass pass, 
 {
     size_t filters = (size_t)(ln__blocks(conv->ci, LN_V) * conv->kh * conv->kw) * LN_V;
     if (pass == LN__INPUT_GRAD)
-        return turns(conv) ? filters + turned_of(conv, n).pad_floats * width : phases_of(conv, n).pad_floats * width;
-    return forward_of(conv, n).pad_floats * width + (pass == LN__WEIGHT_GRAD ? (size_t)parts_of(conv, n) * filters : 0);
+        return filters + LN_K(depth_back_of)(conv, n).pad_floats * width;
+    return LN_K(depth_forward_of)(conv, n).pad_floats * width + (pass == LN__WEIGHT_GRAD ? (size_t)parts_of(conv, n) * filters : 0);
 }

@@ -1,62 +1,203 @@
 /* Batch normalisation. Sums over samples and pixels are made in parts fixed by the shape and added in order; a part of many pixels is itself
- * summed sample by sample, so that errors stay small. */
-#include "kernels/vec/vec.h"
+ * summed sample by sample, so that errors stay small. Where a channel block is one part, its sums and what is made of them follow each other
+ * block by block, the last sample first: what was read for the sums is still in the cache. */
+#include "kernels/vec/norm.h"
 
 #define PARTS 16 /* chunks wanted: blocks times parts */
 
+/* ---- one plane ---- */
+
+/* A statement for each activation that may be folded in. */
+#define BY_ACT(kind, RUN)                                                                                                                            \
+    switch (kind) {                                                                                                                                  \
+    case LN__ACT_RELU:                                                                                                                               \
+        RUN(LN__ACT_RELU);                                                                                                                           \
+        break;                                                                                                                                       \
+    case LN__ACT_RELU6:                                                                                                                              \
+        RUN(LN__ACT_RELU6);                                                                                                                          \
+        break;                                                                                                                                       \
+    case LN__ACT_HARDSWISH:                                                                                                                          \
+        RUN(LN__ACT_HARDSWISH);                                                                                                                      \
+        break;                                                                                                                                       \
+    case LN__ACT_SILU:                                                                                                                               \
+        RUN(LN__ACT_SILU);                                                                                                                           \
+        break;                                                                                                                                       \
+    default:                                                                                                                                         \
+        RUN(LN__ACT_NONE);                                                                                                                           \
+    }
+
+void LN_K(bn_moments)(const float *x, int hw, const vf *shift, vf sums[2])
+{
+    vf from = *shift, a[4] = {{0}}, b[4] = {{0}};
+    int p = 0;
+    for (; p + 4 <= hw; p += 4) {
+        UNROLL for (int j = 0; j < 4; j++)
+        {
+            vf d = load(x + (p + j) * LN_V) - from;
+            a[j] += d;
+            b[j] += d * d;
+        }
+    }
+    for (; p < hw; p++) {
+        vf d = load(x + p * LN_V) - from;
+        a[0] += d;
+        b[0] += d * d;
+    }
+    sums[0] += (a[0] + a[1]) + (a[2] + a[3]);
+    sums[1] += (b[0] + b[1]) + (b[2] + b[3]);
+}
+
+INLINE void apply_loop(const enum ln__act kind, const bool residual, const struct bn *bn, const float *x, const float *r, float *y, int hw)
+{
+    vf mean = bn->mean, scale = bn->scale, shift = bn->shift;
+    for (int p = 0; p < hw * LN_V; p += LN_V) {
+        vf v = (load(x + p) - mean) * scale + shift;
+        store(y + p, act(kind, residual ? v + load(r + p) : v));
+    }
+}
+
+void LN_K(bn_apply)(const struct bn *bn, const float *x, const float *residual, float *y, int hw)
+{
+#define WITH(kind) apply_loop(kind, true, bn, x, residual, y, hw)
+#define WITHOUT(kind) apply_loop(kind, false, bn, x, NULL, y, hw)
+    if (residual)
+        BY_ACT(bn->act, WITH)
+    else
+        BY_ACT(bn->act, WITHOUT)
+#undef WITH
+#undef WITHOUT
+}
+
+/* dy in front of the activation. */
+INLINE vf before(const enum ln__act kind, const struct bn *bn, vf x, const float *y, vf dy)
+{
+    if (kind == LN__ACT_NONE)
+        return dy;
+    vf v = y ? load(y) : (x - bn->mean) * bn->scale + bn->shift;
+    return slope(kind, v, v, dy);
+}
+
+INLINE void dots_loop(const enum ln__act kind, const struct bn *bn, const float *x, const float *y, const float *dy, float *g, int hw, vf sums[2])
+{
+    struct bn own = *bn;
+    vf a[4] = {{0}}, b[4] = {{0}};
+    int p = 0;
+    for (; p + 4 <= hw; p += 4) {
+        UNROLL for (int j = 0; j < 4; j++)
+        {
+            int at = (p + j) * LN_V;
+            vf v = load(x + at), d = before(kind, &own, v, y ? y + at : NULL, load(dy + at));
+            if (bn_keeps(kind) && g)
+                store(g + at, d);
+            a[j] += d;
+            b[j] += d * (v - own.mean);
+        }
+    }
+    for (int at = p * LN_V; p < hw; p++, at += LN_V) {
+        vf v = load(x + at), d = before(kind, &own, v, y ? y + at : NULL, load(dy + at));
+        if (bn_keeps(kind) && g)
+            store(g + at, d);
+        a[0] += d;
+        b[0] += d * (v - own.mean);
+    }
+    sums[0] += (a[0] + a[1]) + (a[2] + a[3]);
+    sums[1] += (b[0] + b[1]) + (b[2] + b[3]);
+}
+
+void LN_K(bn_dots)(const struct bn *bn, const float *x, const float *y, const float *dy, float *g, int hw, vf sums[2])
+{
+#define WITH(kind) dots_loop(kind, bn, x, y, dy, g, hw, sums)
+#define WITHOUT(kind) dots_loop(kind, bn, x, NULL, dy, g, hw, sums)
+    if (y)
+        BY_ACT(bn->act, WITH)
+    else
+        BY_ACT(bn->act, WITHOUT)
+#undef WITH
+#undef WITHOUT
+}
+
+INLINE void grad_loop(const enum ln__act kind, const bool residual, const bool from_y, const struct bn *bn, const struct bn_slope *by,
+                      const struct bn_grad *to, int hw)
+{
+    struct bn own = *bn;
+    vf slope = by->slope, offset = by->offset;
+    for (int p = 0; p < hw * LN_V; p += LN_V) {
+        vf x = load(to->x + p), g = before(kind, &own, x, from_y && kind != LN__ACT_NONE ? to->y + p : NULL, load(to->dy + p));
+        vf d = g * own.scale + ((x - own.mean) * slope + offset);
+        if (to->add)
+            d += load(to->dx + p);
+        if (residual)
+            store(to->dresidual + p, to->add_residual ? load(to->dresidual + p) + g : g);
+        store(to->dx + p, d);
+    }
+}
+
+void LN_K(bn_grad)(const struct bn *bn, const struct bn_slope *by, const struct bn_grad *to, int hw)
+{
+#define WITH(kind) grad_loop(kind, true, true, bn, by, to, hw)
+#define FROM_Y(kind) grad_loop(kind, false, true, bn, by, to, hw)
+#define FROM_X(kind) grad_loop(kind, false, false, bn, by, to, hw)
+    if (to->dresidual)
+        BY_ACT(bn->act, WITH)
+    else if (to->y)
+        BY_ACT(bn->act, FROM_Y)
+    else
+        BY_ACT(bn->act, FROM_X)
+#undef WITH
+#undef FROM_Y
+#undef FROM_X
+}
+
+/* ---- a tensor ---- */
+
 struct norm {
     int n, c, hw, cb, parts;
-    const float *x, *y, *dy, *mean, *var, *gamma, *beta, *residual;
-    float eps;
+    float eps, count;
     enum ln__act act;
     bool frozen, add, add_residual;
-    float *out, *out2, *dgamma, *dbeta;
-    float sums[2][PARTS * LN_V] __attribute__((aligned(64))); /* where there is more than one part */
+    const float *x, *y, *dy, *gamma, *beta, *residual;
+    const float *mean, *var;
+    float *to_mean, *to_var, *to, *dresidual, *dgamma, *dbeta;
+    float sums[PARTS][2][LN_V] __attribute__((aligned(64))); /* where there is more than one part */
 };
 
 static void cut(struct norm *norm)
 {
     norm->cb = ln__blocks(norm->c, LN_V);
     norm->parts = norm->cb >= 4 ? 1 : min_int(norm->n, PARTS / norm->cb);
+    norm->count = (float)norm->n * (float)norm->hw;
 }
 
-INLINE const float *plane_of(const struct norm *norm, const float *x, int sample, int block)
+INLINE size_t plane_at(const struct norm *norm, int sample, int block)
 {
-    return x + ((size_t)sample * (size_t)norm->cb + (size_t)block) * (size_t)norm->hw * LN_V;
+    return ((size_t)sample * (size_t)norm->cb + (size_t)block) * (size_t)norm->hw * LN_V;
 }
 
-/* Sums of x - shift and of its square, for one block and part. */
-static void moments(const struct norm *norm, int block, int part, vf shift, vf *sum, vf *square)
+INLINE struct bn bn_of(const struct norm *norm, int block)
 {
-    *sum = *square = (vf){0};
-    for (int s = norm->n * part / norm->parts; s < norm->n * (part + 1) / norm->parts; s++) {
-        const float *x = plane_of(norm, norm->x, s, block);
-        vf a[4] = {{0}}, b[4] = {{0}};
-        int p = 0;
-        for (; p + 4 <= norm->hw; p += 4) {
-            UNROLL for (int j = 0; j < 4; j++)
-            {
-                vf d = load(x + (p + j) * LN_V) - shift;
-                a[j] += d;
-                b[j] += d * d;
-            }
-        }
-        for (; p < norm->hw; p++) {
-            vf d = load(x + p * LN_V) - shift;
-            a[0] += d;
-            b[0] += d * d;
-        }
-        *sum += (a[0] + a[1]) + (a[2] + a[3]);
-        *square += (b[0] + b[1]) + (b[2] + b[3]);
+    return bn_at(block, norm->mean, norm->var, norm->gamma, norm->beta, norm->eps, norm->act);
+}
+
+/* Two sums of a block, its parts added in order. */
+static void total(const struct norm *norm, int block, vf sums[2])
+{
+    sums[0] = sums[1] = (vf){0};
+    for (int part = 0; part < norm->parts; part++) {
+        sums[0] += load(norm->sums[part * norm->cb + block][0]);
+        sums[1] += load(norm->sums[part * norm->cb + block][1]);
     }
 }
 
-static void finish(const struct norm *norm, int block, vf shift, vf sum, vf square)
+static void apply_plane(const struct norm *norm, const struct bn *bn, size_t at)
 {
-    float count = (float)norm->n * (float)norm->hw;
-    vf mean = sum / count;
-    store(norm->out + block * LN_V, mean + shift);
-    store(norm->out2 + block * LN_V, vmax((vf){0}, square / count - mean * mean));
+    LN_K(bn_apply)(bn, norm->x + at, norm->residual ? norm->residual + at : NULL, norm->to + at, norm->hw);
+}
+
+static void apply_planes(const struct planes *planes, size_t plane)
+{
+    const struct norm *norm = planes->more;
+    struct bn bn = bn_of(norm, (int)(plane % (size_t)norm->cb));
+    apply_plane(norm, &bn, plane * (size_t)norm->hw * LN_V);
 }
 
 static void stats_chunk(void *context, size_t chunk, unsigned worker)
@@ -64,66 +205,41 @@ static void stats_chunk(void *context, size_t chunk, unsigned worker)
     (void)worker;
     struct norm *norm = context;
     int block = (int)chunk % norm->cb, part = (int)chunk / norm->cb;
-    vf shift = load(plane_of(norm, norm->x, 0, block)), sum, square;
-    moments(norm, block, part, shift, &sum, &square);
-    if (norm->parts == 1) {
-        finish(norm, block, shift, sum, square);
+    vf shift = load(norm->x + plane_at(norm, 0, block)), sums[2] = {{0}};
+    for (int s = norm->n * part / norm->parts; s < norm->n * (part + 1) / norm->parts; s++) {
+        vf plane[2] = {{0}};
+        LN_K(bn_moments)(norm->x + plane_at(norm, s, block), norm->hw, &shift, plane);
+        sums[0] += plane[0];
+        sums[1] += plane[1];
+    }
+    if (norm->parts > 1) {
+        store(norm->sums[chunk][0], sums[0]);
+        store(norm->sums[chunk][1], sums[1]);
         return;
     }
-    store(norm->sums[0] + chunk * LN_V, sum);
-    store(norm->sums[1] + chunk * LN_V, square);
+    bn_finish(norm->count, shift, sums, norm->to_mean + block * LN_V, norm->to_var + block * LN_V);
+    struct bn bn = bn_of(norm, block);
+    for (int s = norm->n - 1; s >= 0; s--)
+        apply_plane(norm, &bn, plane_at(norm, s, block));
 }
 
-void LN_K(norm_stats)(int n, int c, int hw, const float *x, float *mean, float *var, struct ln__pool *pool)
+void LN_K(norm_forward)(int n, int c, int hw, const float *x, const float *gamma, const float *beta, float eps, enum ln__act act,
+                        const float *residual, float *y, float *mean, float *var, struct ln__pool *pool)
 {
-    struct norm norm = {.n = n, .c = c, .hw = hw, .x = x, .out = mean, .out2 = var};
+    struct norm norm = {.n = n, .c = c, .hw = hw, .x = x, .gamma = gamma, .beta = beta, .residual = residual, .eps = eps, .act = act, .to = y};
+    norm.mean = norm.to_mean = mean;
+    norm.var = norm.to_var = var;
     cut(&norm);
     ln__pool_for(pool, (size_t)(norm.cb * norm.parts), stats_chunk, &norm);
-    for (int block = 0; norm.parts > 1 && block < norm.cb; block++) {
-        vf sum = {0}, square = {0};
-        for (int part = 0; part < norm.parts; part++) {
-            sum += load(norm.sums[0] + (part * norm.cb + block) * LN_V);
-            square += load(norm.sums[1] + (part * norm.cb + block) * LN_V);
-        }
-        finish(&norm, block, load(plane_of(&norm, x, 0, block)), sum, square);
+    if (norm.parts == 1)
+        return;
+    for (int block = 0; block < norm.cb; block++) {
+        vf sums[2];
+        total(&norm, block, sums);
+        bn_finish(norm.count, load(x + plane_at(&norm, 0, block)), sums, mean + block * LN_V, var + block * LN_V);
     }
-}
-
-INLINE void apply_loop(const enum ln__act act, const bool residual, const float *x, const float *r, float *y, int hw, vf mean, vf scale, vf shift)
-{
-    for (int p = 0; p < hw * LN_V; p += LN_V) {
-        vf v = (load(x + p) - mean) * scale + shift;
-        if (residual)
-            v += load(r + p);
-        if (act != LN__ACT_NONE)
-            v = vmax((vf){0}, v);
-        if (act == LN__ACT_RELU6)
-            v = vmin(set1(6), v);
-        store(y + p, v);
-    }
-}
-
-static void apply_plane(const struct planes *planes, size_t plane)
-{
-    const struct norm *norm = planes->more;
-    int block = (int)(plane % (size_t)planes->cb), hw = planes->hw;
-    size_t at = plane * (size_t)hw * LN_V;
-    vf mean = load(norm->mean + block * LN_V), shift = load(norm->beta + block * LN_V);
-    vf scale = load(norm->gamma + block * LN_V) / vsqrt(load(norm->var + block * LN_V) + norm->eps);
-    const float *x = norm->x + at, *r = norm->residual ? norm->residual + at : NULL;
-    float *y = norm->out + at;
-    if (norm->act == LN__ACT_RELU && r)
-        apply_loop(LN__ACT_RELU, true, x, r, y, hw, mean, scale, shift);
-    else if (norm->act == LN__ACT_RELU)
-        apply_loop(LN__ACT_RELU, false, x, r, y, hw, mean, scale, shift);
-    else if (norm->act == LN__ACT_RELU6 && r)
-        apply_loop(LN__ACT_RELU6, true, x, r, y, hw, mean, scale, shift);
-    else if (norm->act == LN__ACT_RELU6)
-        apply_loop(LN__ACT_RELU6, false, x, r, y, hw, mean, scale, shift);
-    else if (r)
-        apply_loop(LN__ACT_NONE, true, x, r, y, hw, mean, scale, shift);
-    else
-        apply_loop(LN__ACT_NONE, false, x, r, y, hw, mean, scale, shift);
+    struct planes planes = {.n = n, .c = c, .hw = hw, .more = &norm, .run = apply_planes};
+    planes_for(&planes, pool);
 }
 
 void LN_K(norm_apply)(int n, int c, int hw, const float *x, const float *mean, const float *var, const float *gamma, const float *beta, float eps,
@@ -132,91 +248,43 @@ void LN_K(norm_apply)(int n, int c, int hw, const float *x, const float *mean, c
     struct norm norm = {.n = n, .c = c, .hw = hw, .x = x, .mean = mean, .var = var, .gamma = gamma, .beta = beta, .residual = residual};
     norm.eps = eps;
     norm.act = act;
-    norm.out = y;
-    struct planes planes = {.n = n, .c = c, .hw = hw, .more = &norm, .run = apply_plane};
+    norm.to = y;
+    cut(&norm);
+    struct planes planes = {.n = n, .c = c, .hw = hw, .more = &norm, .run = apply_planes};
     planes_for(&planes, pool);
 }
 
-INLINE vf before(const enum ln__act act, const float *y, vf g)
+/* g is kept where dx will be. */
+static bool keeps(const struct norm *norm)
 {
-    if (act == LN__ACT_RELU)
-        return pick(load(y) > 0.0F, g, (vf){0});
-    if (act == LN__ACT_RELU6)
-        return pick((load(y) > 0.0F) & (load(y) < 6.0F), g, (vf){0});
-    return g;
+    return bn_keeps(norm->act) && !norm->add;
 }
 
-INLINE void dots(const struct norm *norm, const enum ln__act act, int block, int part, vf mean, vf *sum, vf *dot)
+static void grad_plane(const struct norm *norm, const struct bn *bn, const struct bn_slope *slope, size_t at)
 {
-    *sum = *dot = (vf){0};
-    for (int s = norm->n * part / norm->parts; s < norm->n * (part + 1) / norm->parts; s++) {
-        const float *x = plane_of(norm, norm->x, s, block), *dy = plane_of(norm, norm->dy, s, block);
-        const float *y = act == LN__ACT_NONE ? NULL : plane_of(norm, norm->y, s, block);
-        vf a[4] = {{0}}, b[4] = {{0}};
-        int p = 0;
-        for (; p + 4 <= norm->hw; p += 4) {
-            UNROLL for (int j = 0; j < 4; j++)
-            {
-                vf g = before(act, y + (p + j) * LN_V, load(dy + (p + j) * LN_V));
-                a[j] += g;
-                b[j] += g * (load(x + (p + j) * LN_V) - mean);
-            }
-        }
-        for (; p < norm->hw; p++) {
-            vf g = before(act, y + p * LN_V, load(dy + p * LN_V));
-            a[0] += g;
-            b[0] += g * (load(x + p * LN_V) - mean);
-        }
-        *sum += (a[0] + a[1]) + (a[2] + a[3]);
-        *dot += (b[0] + b[1]) + (b[2] + b[3]);
+    struct bn_grad to = {.x = norm->x + at, .y = norm->y ? norm->y + at : NULL, .dy = norm->dy + at, .dx = norm->to + at, .add = norm->add};
+    to.dresidual = norm->dresidual ? norm->dresidual + at : NULL;
+    to.add_residual = norm->add_residual;
+    if (!keeps(norm)) {
+        LN_K(bn_grad)(bn, slope, &to, norm->hw);
+        return;
     }
-}
-
-/* dx = g * scale + (x - mean) * slope + offset */
-INLINE void grad_loop(const struct norm *norm, const enum ln__act act, const bool residual, size_t at, vf mean, vf scale, vf slope, vf offset)
-{
-    for (size_t end = at + (size_t)norm->hw * LN_V; at < end; at += LN_V) {
-        vf g = before(act, norm->y + at, load(norm->dy + at));
-        vf d = g * scale + ((load(norm->x + at) - mean) * slope + offset);
-        if (norm->add)
-            d += load(norm->out + at);
-        if (residual && norm->add_residual)
-            store(norm->out2 + at, load(norm->out2 + at) + g);
-        else if (residual)
-            store(norm->out2 + at, g);
-        store(norm->out + at, d);
-    }
-}
-
-static void grad_plane(const struct norm *norm, size_t plane)
-{
-    int block = (int)(plane % (size_t)norm->cb);
-    size_t at = plane * (size_t)norm->hw * LN_V;
-    float count = (float)norm->n * (float)norm->hw;
-    vf mean = load(norm->mean + block * LN_V), inv = set1(1) / vsqrt(load(norm->var + block * LN_V) + norm->eps);
-    vf scale = load(norm->gamma + block * LN_V) * inv, slope = {0}, offset = {0};
-    if (!norm->frozen) {
-        slope = -(scale * inv * load(norm->dgamma + block * LN_V)) / count;
-        offset = -(scale * load(norm->dbeta + block * LN_V)) / count;
-    }
-    bool residual = norm->out2 != NULL;
-    if (norm->act == LN__ACT_RELU && residual)
-        grad_loop(norm, LN__ACT_RELU, true, at, mean, scale, slope, offset);
-    else if (norm->act == LN__ACT_RELU)
-        grad_loop(norm, LN__ACT_RELU, false, at, mean, scale, slope, offset);
-    else if (norm->act == LN__ACT_RELU6 && residual)
-        grad_loop(norm, LN__ACT_RELU6, true, at, mean, scale, slope, offset);
-    else if (norm->act == LN__ACT_RELU6)
-        grad_loop(norm, LN__ACT_RELU6, false, at, mean, scale, slope, offset);
-    else if (residual)
-        grad_loop(norm, LN__ACT_NONE, true, at, mean, scale, slope, offset);
-    else
-        grad_loop(norm, LN__ACT_NONE, false, at, mean, scale, slope, offset);
+    struct bn linear = *bn;
+    linear.act = LN__ACT_NONE;
+    to.dy = to.dx;
+    LN_K(bn_grad)(&linear, slope, &to, norm->hw);
 }
 
 static void grad_planes(const struct planes *planes, size_t plane)
 {
-    grad_plane(planes->more, plane);
+    const struct norm *norm = planes->more;
+    int block = (int)(plane % (size_t)norm->cb);
+    struct bn bn = bn_of(norm, block);
+    vf sums[2];
+    total(norm, block, sums);
+    float spare[2][LN_V] __attribute__((aligned(64)));
+    struct bn_slope slope = bn_slope_of(&bn, norm->count, norm->frozen, sums, spare[0], spare[1]);
+    grad_plane(norm, &bn, &slope, plane * (size_t)norm->hw * LN_V);
 }
 
 static void dots_chunk(void *context, size_t chunk, unsigned worker)
@@ -224,35 +292,36 @@ static void dots_chunk(void *context, size_t chunk, unsigned worker)
     (void)worker;
     struct norm *norm = context;
     int block = (int)chunk % norm->cb, part = (int)chunk / norm->cb;
-    vf mean = load(norm->mean + block * LN_V), sum, dot;
-    if (norm->act == LN__ACT_RELU)
-        dots(norm, LN__ACT_RELU, block, part, mean, &sum, &dot);
-    else if (norm->act == LN__ACT_RELU6)
-        dots(norm, LN__ACT_RELU6, block, part, mean, &sum, &dot);
-    else
-        dots(norm, LN__ACT_NONE, block, part, mean, &sum, &dot);
-    if (norm->parts == 1) { /* what the sums read is still in the cache */
-        store(norm->dbeta + block * LN_V, sum);
-        store(norm->dgamma + block * LN_V, dot / vsqrt(load(norm->var + block * LN_V) + norm->eps));
-        for (int s = norm->n - 1; s >= 0; s--)
-            grad_plane(norm, (size_t)s * (size_t)norm->cb + (size_t)block);
+    struct bn bn = bn_of(norm, block);
+    vf sums[2] = {{0}};
+    for (int s = norm->n * part / norm->parts; s < norm->n * (part + 1) / norm->parts; s++) {
+        size_t at = plane_at(norm, s, block);
+        vf plane[2] = {{0}};
+        LN_K(bn_dots)(&bn, norm->x + at, norm->y ? norm->y + at : NULL, norm->dy + at, keeps(norm) ? norm->to + at : NULL, norm->hw, plane);
+        sums[0] += plane[0];
+        sums[1] += plane[1];
+    }
+    if (norm->parts > 1) {
+        store(norm->sums[chunk][0], sums[0]);
+        store(norm->sums[chunk][1], sums[1]);
         return;
     }
-    store(norm->sums[0] + chunk * LN_V, sum);
-    store(norm->sums[1] + chunk * LN_V, dot);
+    struct bn_slope slope = bn_slope_of(&bn, norm->count, norm->frozen, sums, norm->dgamma + block * LN_V, norm->dbeta + block * LN_V);
+    for (int s = norm->n - 1; s >= 0; s--)
+        grad_plane(norm, &bn, &slope, plane_at(norm, s, block));
 }
 
 void LN_K(norm_grad)(int n, int c, int hw, const float *x, const float *y, const float *dy, const float *mean, const float *var, const float *gamma,
-                     float eps, enum ln__act act, bool frozen, float *dx, bool add, float *dresidual, bool add_residual, float *dgamma, float *dbeta,
-                     struct ln__pool *pool)
+                     const float *beta, float eps, enum ln__act act, bool frozen, float *dx, bool add, float *dresidual, bool add_residual,
+                     float *dgamma, float *dbeta, struct ln__pool *pool)
 {
-    struct norm norm = {.n = n, .c = c, .hw = hw, .x = x, .y = y ? y : x, .dy = dy, .mean = mean, .var = var, .gamma = gamma, .eps = eps};
+    struct norm norm = {.n = n, .c = c, .hw = hw, .x = x, .y = y, .dy = dy, .mean = mean, .var = var, .gamma = gamma, .beta = beta, .eps = eps};
     norm.act = act;
     norm.frozen = frozen;
     norm.add = add;
     norm.add_residual = add_residual;
-    norm.out = dx;
-    norm.out2 = dresidual;
+    norm.to = dx;
+    norm.dresidual = dresidual;
     norm.dgamma = dgamma;
     norm.dbeta = dbeta;
     cut(&norm);
@@ -260,13 +329,10 @@ void LN_K(norm_grad)(int n, int c, int hw, const float *x, const float *y, const
     if (norm.parts == 1)
         return;
     for (int block = 0; block < norm.cb; block++) {
-        vf sum = {0}, dot = {0};
-        for (int part = 0; part < norm.parts; part++) {
-            sum += load(norm.sums[0] + (part * norm.cb + block) * LN_V);
-            dot += load(norm.sums[1] + (part * norm.cb + block) * LN_V);
-        }
-        store(dbeta + block * LN_V, sum);
-        store(dgamma + block * LN_V, dot / vsqrt(load(var + block * LN_V) + eps));
+        struct bn bn = bn_of(&norm, block);
+        vf sums[2];
+        total(&norm, block, sums);
+        bn_slope_of(&bn, norm.count, frozen, sums, dgamma + block * LN_V, dbeta + block * LN_V);
     }
     struct planes planes = {.n = n, .c = c, .hw = hw, .more = &norm, .run = grad_planes};
     planes_for(&planes, pool);

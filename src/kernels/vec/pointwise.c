@@ -1,4 +1,5 @@
 /* Layout, activations, addition, channel scaling, dropout. */
+#include "kernels/vec/act.h"
 #include "kernels/vec/transpose.h"
 
 /* Blocks of V channels by V pixels are turned in registers; what is left goes one by one. */
@@ -48,78 +49,6 @@ void LN_K(unpack)(int n, int c, int hw, const float *x, float *nchw, struct ln__
 {
     struct planes planes = {.n = n, .c = c, .hw = hw, .a = x, .out = nchw, .run = unpack_plane};
     planes_for(&planes, pool);
-}
-
-/* e^x by 2^k * e^r, r in [-ln 2 / 2, ln 2 / 2], a polynomial of degree 6; relative error below 2e-7. */
-static inline vf vexp(vf x)
-{
-    x = vmin(set1(88.0F), vmax(set1(-87.0F), x));
-    vf magic = set1(12582912.0F), k = x * 1.44269504F + magic;
-    vi exponent = (vi)k - (vi)magic;
-    k -= magic;
-    vf r = x - k * 0.693145752F - k * 1.42860677e-6F;
-    vf p = set1(1.0F / 720) * r + 1.0F / 120;
-    p = p * r + 1.0F / 24;
-    p = p * r + 1.0F / 6;
-    p = p * r + 0.5F;
-    p = p * r + 1.0F;
-    p = p * r + 1.0F;
-    return (vf)((vi)p + (exponent << 23));
-}
-
-static inline vf sigmoid(vf x)
-{
-    return set1(1) / (vexp(-x) + 1.0F);
-}
-
-static inline vf clamp6(vf x)
-{
-    return vmin(set1(6), vmax(set1(0), x));
-}
-
-INLINE vf act(const enum ln__act kind, vf x)
-{
-    switch (kind) {
-    case LN__ACT_RELU:
-        return vmax(set1(0), x);
-    case LN__ACT_RELU6:
-        return clamp6(x);
-    case LN__ACT_HARDSWISH:
-        return x * clamp6(x + 3.0F) * (1.0F / 6);
-    case LN__ACT_SILU:
-        return x * sigmoid(x);
-    case LN__ACT_HARDSIGMOID:
-        return clamp6(x + 3.0F) * (1.0F / 6);
-    case LN__ACT_SIGMOID:
-        return sigmoid(x);
-    case LN__ACT_NONE:
-        break;
-    }
-    return x;
-}
-
-INLINE vf slope(const enum ln__act kind, vf x, vf y, vf dy)
-{
-    vf s;
-    switch (kind) {
-    case LN__ACT_RELU:
-        return pick(y > 0.0F, dy, set1(0));
-    case LN__ACT_RELU6:
-        return pick((y > 0.0F) & (y < 6.0F), dy, set1(0));
-    case LN__ACT_HARDSWISH:
-        s = pick(x >= 3.0F, set1(1), x * (1.0F / 3) + 0.5F);
-        return dy * pick(x <= -3.0F, set1(0), s);
-    case LN__ACT_SILU:
-        s = sigmoid(x);
-        return dy * (s * (1.0F + x * (1.0F - s)));
-    case LN__ACT_HARDSIGMOID:
-        return pick((x > -3.0F) & (x < 3.0F), dy * (1.0F / 6), set1(0));
-    case LN__ACT_SIGMOID:
-        return dy * (y * (1.0F - y));
-    case LN__ACT_NONE:
-        break;
-    }
-    return dy;
 }
 
 /* All ones in the real lanes of a block. */
@@ -279,11 +208,12 @@ static void drop_plane(const struct planes *planes, size_t plane)
     int block = (int)(plane % (size_t)planes->cb), lanes = real_lanes(planes->c, block), hw = planes->hw;
     uint8_t *mask = drop->mask + plane * (size_t)hw * LN_V;
     memset(mask, 0, (size_t)hw * LN_V);
-    for (int l = 0; l < lanes; l++) {
+    uint32_t word[4];
+    bool first = true;
+    for (int l = 0; l < lanes; l++) { /* canonical order: each lane goes on where the last one ended */
         uint64_t at = drop->first + (plane / (size_t)planes->cb * (uint64_t)planes->c + (uint64_t)(block * LN_V + l)) * (uint64_t)hw;
-        uint32_t word[4];
-        for (int p = 0; p < hw; p++, at++) {
-            if (p == 0 || at % 4 == 0)
+        for (int p = 0; p < hw; p++, at++, first = false) {
+            if (first || at % 4 == 0)
                 ln__rng_block(drop->key, at / 4, word);
             mask[p * LN_V + l] = (double)word[at % 4] >= drop->limit;
         }

@@ -101,12 +101,6 @@ static void both_chunk(void *context, size_t c, unsigned worker)
     apply_channel(context, c);
 }
 
-void LN_KS(norm_stats)(int n, int c, int hw, const float *x, float *mean, float *var, struct ln__pool *pool)
-{
-    struct norm k = {.run = (size_t)n * (size_t)hw, .x = x, .mean = mean, .var = var};
-    ln__pool_for(pool, (size_t)c, stats_chunk, &k);
-}
-
 /* mean and var are only read. */
 static float *given(const float *x)
 {
@@ -239,9 +233,10 @@ static void grad_chunk(void *context, size_t c, unsigned worker)
 }
 
 void LN_KS(norm_grad)(int n, int c, int hw, const float *x, const float *y, const float *dy, const float *mean, const float *var, const float *gamma,
-                      float eps, enum ln__act act, bool frozen, float *dx, bool add, float *dresidual, bool add_residual, float *dgamma, float *dbeta,
-                      struct ln__pool *pool)
+                      const float *beta, float eps, enum ln__act act, bool frozen, float *dx, bool add, float *dresidual, bool add_residual,
+                      float *dgamma, float *dbeta, struct ln__pool *pool)
 {
+    (void)beta; /* y is always there */
     struct norm k = {.run = (size_t)n * (size_t)hw, .x = x, .y = y, .dy = dy, .gamma = gamma, .eps = eps, .act = act, .out = dx, .add = add};
     k.mean = given(mean);
     k.var = given(var);

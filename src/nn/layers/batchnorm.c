@@ -39,11 +39,33 @@ int ln__build_batchnorm_as(struct ln__graph *graph, int x, const char *name, str
     return ln__node_done(graph, node);
 }
 
+float ln__batchnorm_eps(const struct ln__node *node)
+{
+    return ((const struct batchnorm_attr *)ln__node_attr_of(node))->eps;
+}
+
+void ln__batchnorm_learn(const struct ln__node *node, float *const param[LN__NODE_PARAMS], int count, const float *mean, const float *var)
+{
+    const struct batchnorm_attr *attr = ln__node_attr_of(node);
+    float all = (float)count, unbiased = all > 1 ? all / (all - 1) : 1;
+    for (int c = 0; c < node->shape.c; c++) {
+        param[2][c] = (1 - attr->momentum) * param[2][c] + attr->momentum * mean[c];
+        param[3][c] = (1 - attr->momentum) * param[3][c] + attr->momentum * unbiased * var[c];
+    }
+}
+
+/* Whether the derivative of the activation is taken from y: where the summand, which is not kept, was added, and always in sparse sets. */
+static bool from_y(enum ln__act act, bool summand, const struct ln__sparse_kset *set)
+{
+    return act != LN__ACT_NONE && (summand || set);
+}
+
 static void batchnorm_needs(const struct ln__need_args *args, struct ln__needs *out)
 {
-    out->x[0] = true; /* the summand, x[1], is not read again */
-    out->y = args->act != LN__ACT_NONE;
+    out->x[0] = true;
+    out->y = from_y(args->act, args->inputs == 2, args->set);
     out->saved = 2 * ln__vector_floats(args->kset, args->node->shape.c) * sizeof(float); /* mean, variance */
+    out->forward_over = out->backward_over = !args->set;
 }
 
 static void batchnorm_forward(const struct ln__call *call)
@@ -51,36 +73,26 @@ static void batchnorm_forward(const struct ln__call *call)
     const struct batchnorm_attr *attr = ln__node_attr_of(call->node);
     struct ln__shape shape = call->node->shape;
     int hw = shape.h * shape.w;
-    bool running = call->norm == LN__NORM_RUNNING;
-    float *mean = call->saved, *var = mean + ln__vector_floats(call->kset, shape.c);
-    if (running && !call->train) {
-        mean = call->param[2];
-        var = call->param[3];
-    } else if (call->set && !call->anew && call->train && !running) {
-        call->set->norm_forward(call->n, shape.c, hw, call->x[0], call->param[0], call->param[1], attr->eps, call->act, call->x[1], call->y, mean,
-                                var, call->pool);
+    bool running = call->norm == LN__NORM_RUNNING, fixed = running && !call->train;
+    float *mean = fixed ? call->param[2] : call->saved, *var = fixed ? call->param[3] : mean + ln__vector_floats(call->kset, shape.c);
+    if (fixed || call->anew) {
+        call->kset->norm_apply(call->n, shape.c, hw, call->x[0], mean, var, call->param[0], call->param[1], attr->eps, call->act, call->x[1], call->y,
+                               call->pool);
         return;
-    } else if (!call->anew) {
-        call->kset->norm_stats(call->n, shape.c, hw, call->x[0], mean, var, call->pool);
     }
-    if (running && call->train && !call->anew) {
-        float count = (float)call->n * (float)hw, unbiased = count > 1 ? count / (count - 1) : 1;
-        for (int c = 0; c < shape.c; c++) {
-            call->param[2][c] = (1 - attr->momentum) * call->param[2][c] + attr->momentum * mean[c];
-            call->param[3][c] = (1 - attr->momentum) * call->param[3][c] + attr->momentum * unbiased * var[c];
-        }
-    }
-    call->kset->norm_apply(call->n, shape.c, hw, call->x[0], mean, var, call->param[0], call->param[1], attr->eps, call->act, call->x[1], call->y,
-                           call->pool);
+    call->kset->norm_forward(call->n, shape.c, hw, call->x[0], call->param[0], call->param[1], attr->eps, call->act, call->x[1], call->y, mean, var,
+                             call->pool);
+    if (running)
+        ln__batchnorm_learn(call->node, call->param, call->n * hw, mean, var);
 }
 
 static void batchnorm_backward(const struct ln__call *call)
 {
-    const struct batchnorm_attr *attr = ln__node_attr_of(call->node);
     struct ln__shape shape = call->node->shape;
     const float *mean = call->saved, *var = mean + ln__vector_floats(call->kset, shape.c);
-    call->kset->norm_grad(call->n, shape.c, shape.h * shape.w, call->x[0], call->act == LN__ACT_NONE ? NULL : call->y, call->dy, mean, var,
-                          call->param[0], attr->eps, call->act, false, call->dx[0], call->add[0], call->dx[1], call->add[1], call->grad[0],
+    const float *y = from_y(call->act, call->x[1] != NULL, call->set) ? call->y : NULL;
+    call->kset->norm_grad(call->n, shape.c, shape.h * shape.w, call->x[0], y, call->dy, mean, var, call->param[0], call->param[1],
+                          ln__batchnorm_eps(call->node), call->act, false, call->dx[0], call->add[0], call->dx[1], call->add[1], call->grad[0],
                           call->grad[1], call->pool);
 }
 
