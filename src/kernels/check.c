@@ -316,7 +316,10 @@ static void check_convs(struct env *env)
     conv_case(env, 3, square(3, 17, 32, 5, 1, 2, 1));
     conv_case(env, 2, square(1, 14, 7, 5, 1, 0, 1));
     conv_case(env, 2, square(32, 16, 64, 5, 1, 2, 1));
+    conv_case(env, 3, square(20, 11, 40, 5, 1, 2, 1));
+    conv_case(env, 1, square(80, 9, 24, 5, 1, 0, 1));
     conv_case(env, 3, square(64, 8, 64, 3, 1, 1, 1));
+    conv_case(env, 9, square(256, 4, 40, 3, 1, 1, 1));
     conv_case(env, 2, square(16, 32, 48, 3, 1, 1, 1));
     conv_case(env, 10, square(40, 4, 72, 3, 1, 1, 1));
     conv_case(env, 5, square(64, 2, 64, 3, 1, 1, 1));

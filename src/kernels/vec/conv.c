@@ -128,8 +128,7 @@ const char *LN_K(conv_algorithm)(const struct ln__conv *conv, enum ln__pass pass
         return "depthwise";
     if (!LN_K(winograd_wins)(conv))
         return "direct";
-    bool three = conv->kh == 3;
-    return pass == LN__WEIGHT_GRAD ? three ? "winograd-3x3" : "winograd-5x5" : three ? "winograd-4x4" : "winograd-2x2";
+    return pass == LN__WEIGHT_GRAD && conv->kh == 3 ? "winograd-3x3" : pass == LN__WEIGHT_GRAD ? "winograd-5x5" : "winograd-4x4";
 }
 
 /* Fewer samples may be cut otherwise: enough for any number up to n. */

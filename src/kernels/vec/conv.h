@@ -83,8 +83,7 @@ void LN_K(gather)(const struct gather *gather, struct ln__pool *pool);
 size_t LN_K(spread_scratch)(const struct ln__conv *conv, int n);
 void LN_K(spread)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *scratch, struct ln__pool *pool);
 
-/* Winograd: forward (in is x) or, flipped, input gradient (in is dy); 3x3 and 5x5 of
- * stride 1 only. wins is a fixed function of the shape. */
+/* Winograd: forward (in is x) or, flipped, input gradient (in is dy); 3x3 and 5x5 of stride 1 only. wins is a fixed function of the shape. */
 bool LN_K(winograd_wins)(const struct ln__conv *conv);
 size_t LN_K(winograd_scratch)(const struct ln__conv *conv, bool flip, int n, unsigned width);
 void LN_K(winograd)(const struct ln__conv *conv, bool flip, int n, const float *in, const float *w, const float *bias, float *out, bool add,

@@ -1,41 +1,64 @@
-/* Convolution of stride 1 by Winograd's minimal filtering: 3x3 by F(4x4, 3x3), 36 products in place of 144; 5x5 by F(2x2, 5x5), 36 in place
- * of 100. Tiles of 6x6 inputs and the filters are transformed, multiplied at 36 positions as matrices, and transformed back.
+/* Convolution of stride 1 by Winograd's minimal filtering: 3x3 by F(4x4, 3x3), 36 products in place of 144; 5x5 by F(4x4, 5x5), 64 in place
+ * of 400. Tiles of inputs and the filters are transformed, multiplied at each position as matrices, and transformed back.
  *
- * Large images: the filters are transformed first, then each chunk takes a group of tiles through all steps. Small images with large
- * weights: the tiles are transformed first, then each chunk takes some output channels, and transforms their filters, six positions at a
- * time, in its cache. */
+ * Many tiles: the filters are transformed first, then each chunk takes a group of tiles through all steps. Few tiles, or filters that no
+ * cache holds: the tiles are transformed first, then each chunk takes a run of output channels, and transforms their filters, a slice of
+ * input channels at a time, in its cache. */
 #include "kernels/vec/winograd.h"
-#include "kernels/vec/tile.h"
+#include "kernels/vec/panel.h"
 #include "kernels/vec/transpose.h"
 
 struct wino {
     const struct ln__conv *conv;
+    const struct transforms *transforms;
     struct pack pack;
-    int side, taps; /* outputs of a tile, taps of a filter, both one way */
+    int points, square; /* of a tile of inputs, one way and both */
+    int taps;           /* of a filter, one way */
     int n, in_c, in_blocks, in_h, in_w, out_blocks, out_h, out_w;
     int top, left;         /* padding */
     int across, each, all; /* tiles in a row, in an image, together */
     bool flip;             /* input gradient: filters are turned round, and read across */
-    bool small;            /* small images: tiles are transformed first */
+    bool few;              /* tiles are transformed first */
     bool add;
-    int group, groups; /* tiles in a group; a multiple of TILE_PIXELS */
-    int runs;          /* of TILE_K output blocks */
+    int group, groups; /* tiles in a group */
+    int runs;          /* of PANEL_K output blocks */
+    int slice;         /* input blocks whose filters are transformed together */
     size_t v_pos, u_pos, m_pos;
     size_t shared_floats, v_floats, u_floats, m_floats, t_floats; /* scratch: one, then for each worker */
     const float *in, *w, *bias;
     float *out, *scratch;
 };
 
-static int round_up(int value, int to)
+/* How many tiles at once, and how many input blocks. */
+static void cut(struct wino *g)
 {
-    return (value + to - 1) / to * to;
+    size_t filters = (size_t)(g->runs * g->square * PANEL_K * g->in_blocks) * LN_V * LN_V;
+    size_t tile = (size_t)(g->square * (g->in_blocks + PANEL_K)) * LN_V, most;
+    g->few = g->all <= 64 || filters > FILTERS_MOST;
+    if (g->few)
+        most = CACHE / 3 / (size_t)(g->square * PANEL_K * LN_V);
+    else if (filters + 12 * tile <= CACHE)
+        most = (CACHE - filters) / tile;
+    else
+        most = CACHE / 8 * 7 / tile;
+    most = most < 8 ? 8 : most > 64 ? 64 : most;
+    g->groups = (g->all + (int)most - 1) / (int)most;
+    if (!g->few && g->groups > 1)
+        g->groups += g->groups % 2;
+    g->group = (g->all + g->groups - 1) / g->groups;
+    g->groups = (g->all + g->group - 1) / g->group;
+    g->slice = max_int(1, (int)(CACHE / 3 / (size_t)(g->square * PANEL_K * LN_V * LN_V)));
+    if (!g->few || g->slice > g->in_blocks)
+        g->slice = g->in_blocks;
 }
 
 static struct wino wino_of(const struct ln__conv *conv, bool flip, int n)
 {
     struct wino g = {.conv = conv, .pack = pack_of(conv), .n = n, .flip = flip};
     g.taps = conv->kh;
-    g.side = 7 - g.taps;
+    g.transforms = LN_K(winograd_transforms)(g.taps);
+    g.points = points_for(g.taps);
+    g.square = g.points * g.points;
     g.in_c = flip ? conv->co : conv->ci;
     g.in_blocks = flip ? g.pack.cob : g.pack.cib;
     g.out_blocks = flip ? g.pack.cib : g.pack.cob;
@@ -45,32 +68,26 @@ static struct wino wino_of(const struct ln__conv *conv, bool flip, int n)
     g.out_w = flip ? conv->wi : conv->wo;
     g.top = flip ? g.taps - 1 - conv->top : conv->top;
     g.left = flip ? g.taps - 1 - conv->left : conv->left;
-    g.across = (g.out_w + g.side - 1) / g.side;
-    g.each = g.across * ((g.out_h + g.side - 1) / g.side);
+    g.across = (g.out_w + SIDE - 1) / SIDE;
+    g.each = g.across * ((g.out_h + SIDE - 1) / SIDE);
     g.all = g.each * n;
-    g.small = g.out_h * g.out_w <= 100;
-    int most = g.small ? 128 : 32;
-    g.groups = (g.all + most - 1) / most;
-    if (!g.small && g.groups > 1)
-        g.groups = round_up(g.groups, 2);
-    g.group = round_up((g.all + g.groups - 1) / g.groups, TILE_PIXELS);
-    g.groups = (g.all + g.group - 1) / g.group;
-    g.runs = (g.out_blocks + TILE_K - 1) / TILE_K;
-    int v_tiles = g.small ? g.groups * g.group : g.group;
-    g.v_pos = ((size_t)g.in_blocks * (size_t)v_tiles + 1) * LN_V;
-    g.u_pos = (size_t)(g.small ? TILE_K : g.out_blocks) * (size_t)g.in_blocks * LN_V * LN_V + LN_V;
-    g.m_pos = (size_t)(TILE_K * g.group + 1) * LN_V;
-    g.v_floats = 36 * g.v_pos;
-    g.u_floats = (size_t)(g.small ? 6 : 36) * g.u_pos;
-    g.m_floats = 36 * g.m_pos;
-    g.t_floats = !flip ? 0 : (size_t)(g.taps * g.taps) * LN_V * LN_V * (g.small ? (size_t)(TILE_K * g.in_blocks) : 1);
-    g.shared_floats = g.small ? g.v_floats : g.u_floats;
+    g.runs = (g.out_blocks + PANEL_K - 1) / PANEL_K;
+    cut(&g);
+    size_t square = (size_t)g.square;
+    g.v_pos = ((size_t)g.in_blocks * (size_t)(g.few ? g.all : g.group) + 1) * LN_V;
+    g.u_pos = (size_t)(PANEL_K * g.slice) * LN_V * LN_V + LN_V;
+    g.m_pos = (size_t)(PANEL_K * g.group + 1) * LN_V;
+    g.v_floats = square * g.v_pos;
+    g.u_floats = square * g.u_pos * (size_t)(g.few ? 1 : g.runs);
+    g.m_floats = square * g.m_pos;
+    g.t_floats = flip ? (size_t)(g.taps * g.taps) * LN_V * LN_V : 0;
+    g.shared_floats = g.few ? g.v_floats : g.u_floats;
     return g;
 }
 
 static size_t worker_floats(const struct wino *g)
 {
-    return (g->small ? g->u_floats : g->v_floats) + g->m_floats + g->t_floats;
+    return (g->few ? g->u_floats : g->v_floats) + g->m_floats + g->t_floats;
 }
 
 size_t LN_K(winograd_scratch)(const struct ln__conv *conv, bool flip, int n, unsigned width)
@@ -79,52 +96,16 @@ size_t LN_K(winograd_scratch)(const struct ln__conv *conv, bool flip, int n, uns
     return g.shared_floats + worker_floats(&g) * width;
 }
 
-/* 36 vectors `step` apart to a tile of outputs, of which rows x cols are kept. */
-INLINE void output_tile(const int side, const float *from, size_t step, vf bias, bool add, float *to, int w, int rows, int cols)
+/* Tiles [first, end) of all input blocks, `block` floats from block to block; tile t goes to place t - first. */
+static void transform_tiles(const struct wino *g, int first, int end, float *v, size_t block)
 {
-    vf half[4][6];
-    for (int c = 0; c < 6; c++) {
-        vf m[6], y[4];
-        UNROLL for (int r = 0; r < 6; r++) m[r] = load(from + (size_t)(r * 6 + c) * step);
-        output_some(side, m, y);
-        UNROLL for (int r = 0; r < side; r++) half[r][c] = y[r];
-    }
-    for (int r = 0; r < side && r < rows; r++) {
-        vf y[4];
-        output_some(side, half[r], y);
-        float *row = to + r * w * LN_V;
-        for (int c = 0; c < side && c < cols; c++)
-            store(row + c * LN_V, add ? load(row + c * LN_V) + y[c] : y[c] + bias);
-    }
-}
-
-/* The vectors of a filter, a block apart, to rows [first, end) of its transform. */
-INLINE void filter_rows(const int taps, const float *w, int first, int end, float *to, size_t step)
-{
-    vf half[6][5];
-    UNROLL for (int c = 0; c < taps; c++)
-    {
-        vf g[5], u[6];
-        UNROLL for (int r = 0; r < taps; r++) g[r] = load(w + (r * taps + c) * LN_V * LN_V);
-        filter_six(taps, g, u);
-        UNROLL for (int r = 0; r < 6; r++) half[r][c] = u[r];
-    }
-    for (int r = first; r < end; r++) {
-        vf u[6];
-        filter_six(taps, half[r], u);
-        UNROLL for (int c = 0; c < 6; c++) store(to + (size_t)((r - first) * 6 + c) * step, u[c]);
-    }
-}
-
-/* ---- steps ---- */
-
-/* Tiles [first, end) of all input blocks; tile t goes to place t - first. */
-static void transform_tiles(const struct wino *g, int block, int first, int end, float *v)
-{
-    for (int t = first; t < end; t++) {
+    size_t plane = (size_t)(g->in_h * g->in_w) * LN_V;
+    for (int t = first; t < end; t++, v += LN_V) {
         int image = t / g->each, y = t % g->each / g->across, x = t % g->each % g->across;
-        const float *plane = g->in + ((size_t)image * (size_t)g->in_blocks + (size_t)block) * (size_t)(g->in_h * g->in_w) * LN_V;
-        input_tile(plane, g->in_h, g->in_w, y * g->side - g->top, x * g->side - g->left, v + (size_t)(t - first) * LN_V, g->v_pos);
+        const float *in = g->in + (size_t)image * (size_t)g->in_blocks * plane;
+        struct window win = window_at(in, g->in_h, g->in_w, y * SIDE - g->top, x * SIDE - g->left, g->points);
+        for (int b = 0; b < g->in_blocks; b++, win.at += plane)
+            g->transforms->input(&win, v + (size_t)b * block, g->v_pos);
     }
 }
 
@@ -141,66 +122,43 @@ static const float *filters(const struct wino *g, int out, int in, float *turned
     return turned;
 }
 
-static void transform_filters(const struct wino *g, const float *w, int first, int end, float *u)
+/* The filters of k output blocks and `blocks` input blocks, as panels want them: [position][input channel][k][V]. */
+static void transform_filters(const struct wino *g, int out, int k, int in, int blocks, float *turned, float *u)
 {
-    for (int l = 0; l < LN_V; l++) {
-        if (g->taps == 3)
-            filter_rows(3, w + l * LN_V, first, end, u + l * LN_V, g->u_pos);
-        else
-            filter_rows(5, w + l * LN_V, first, end, u + l * LN_V, g->u_pos);
-    }
-}
-
-/* Products at one position: `group` tiles, all input blocks, k output blocks. */
-static void multiply(const struct wino *g, const float *v, size_t v_block, const float *u, int k, float *m)
-{
-    static const float zero[TILE_K * LN_V] __attribute__((aligned(64)));
-    struct tile tile = {.lanes = LN_V, .wk = (size_t)g->in_blocks * LN_V * LN_V, .yk = (size_t)g->group * LN_V, .yq = LN_V};
-    int most = RUN_MAX < RUN_FLOATS / (TILE_K * LN_V * LN_V) ? RUN_MAX : RUN_FLOATS / (TILE_K * LN_V * LN_V);
-    int pieces = (g->in_blocks + most - 1) / most, step = (g->in_blocks + pieces - 1) / pieces;
-    for (int b = 0; b < g->in_blocks; b += step) {
-        tile.taps = min_int(step, g->in_blocks - b);
-        for (int t = 0; t < tile.taps; t++) {
-            tile.off[t] = (ptrdiff_t)((size_t)(b + t) * v_block);
-            tile.real[t] = real_lanes(g->in_c, b + t);
-        }
-        tile.w = u + (size_t)b * LN_V * LN_V;
-        tile.init = b == 0 ? zero : NULL;
-        for (int t = 0; t < g->group; t += TILE_PIXELS) {
-            tile.x[0] = v + t * LN_V;
-            tile.y[0] = m + t * LN_V;
-            LN_K(shapes)[0].run[k - 1](&tile);
+    for (int b = 0; b < blocks; b++) {
+        for (int j = 0; j < k; j++) {
+            const float *w = filters(g, out + j, in + b, turned);
+            float *to = u + (b * LN_V * k + j) * LN_V;
+            for (int l = 0; l < LN_V; l++, w += LN_V, to += k * LN_V)
+                g->transforms->filter(w, LN_V * LN_V, to, g->u_pos);
         }
     }
 }
 
 static void finish_tiles(const struct wino *g, int out, int k, int first, int end, const float *m)
 {
-    for (int j = 0; j < k; j++) {
-        vf bias = g->bias ? load(g->bias + (out + j) * LN_V) : (vf){0};
-        for (int t = first; t < end; t++) {
-            int image = t / g->each, y = t % g->each / g->across * g->side, x = t % g->each % g->across * g->side;
-            float *plane = g->out + ((size_t)image * (size_t)g->out_blocks + (size_t)(out + j)) * (size_t)(g->out_h * g->out_w) * LN_V;
-            float *to = plane + (y * g->out_w + x) * LN_V;
-            const float *from = m + (size_t)(j * g->group + t - first) * LN_V;
-            int rows = min_int(g->side, g->out_h - y), cols = min_int(g->side, g->out_w - x);
-            if (g->side == 4)
-                output_tile(4, from, g->m_pos, bias, g->add, to, g->out_w, rows, cols);
-            else
-                output_tile(2, from, g->m_pos, bias, g->add, to, g->out_w, rows, cols);
-        }
+    size_t plane = (size_t)(g->out_h * g->out_w) * LN_V;
+    for (int t = first; t < end; t++) {
+        int image = t / g->each, y = t % g->each / g->across * SIDE, x = t % g->each % g->across * SIDE;
+        float *to = g->out + ((size_t)image * (size_t)g->out_blocks + (size_t)out) * plane + (size_t)(y * g->out_w + x) * LN_V;
+        for (int j = 0; j < k; j++, to += plane, m += LN_V)
+            g->transforms->output(m, g->m_pos, g->bias ? g->bias + (out + j) * LN_V : NULL, g->add, to, (size_t)g->out_w * LN_V,
+                                  min_int(SIDE, g->out_h - y), min_int(SIDE, g->out_w - x));
     }
 }
 
-/* ---- large images ---- */
+static int outs(const struct wino *g, int run)
+{
+    return min_int(PANEL_K, g->out_blocks - run * PANEL_K);
+}
+
+/* ---- many tiles ---- */
 static void filters_chunk(void *context, size_t chunk, unsigned worker)
 {
     const struct wino *g = context;
+    int run = (int)chunk, k = outs(g, run);
     float *turned = g->scratch + g->shared_floats + worker * worker_floats(g);
-    for (int in = 0; in < g->in_blocks; in++) {
-        const float *w = filters(g, (int)chunk, in, turned);
-        transform_filters(g, w, 0, 6, g->scratch + (chunk * (size_t)g->in_blocks + (size_t)in) * LN_V * LN_V);
-    }
+    transform_filters(g, run * PANEL_K, k, 0, g->in_blocks, turned, g->scratch + chunk * (size_t)g->square * g->u_pos);
 }
 
 static void tiles_chunk(void *context, size_t chunk, unsigned worker)
@@ -208,49 +166,49 @@ static void tiles_chunk(void *context, size_t chunk, unsigned worker)
     const struct wino *g = context;
     float *v = g->scratch + g->shared_floats + worker * worker_floats(g), *m = v + g->v_floats;
     int first = (int)chunk * g->group, end = min_int(first + g->group, g->all);
-    for (int b = 0; b < g->in_blocks; b++)
-        transform_tiles(g, b, first, end, v + (size_t)(b * g->group) * LN_V);
-    for (int out = 0; out < g->out_blocks; out += TILE_K) {
-        int k = min_int(TILE_K, g->out_blocks - out);
-        for (size_t pos = 0; pos < 36; pos++) {
-            const float *u = g->scratch + pos * g->u_pos + (size_t)(out * g->in_blocks) * LN_V * LN_V;
-            multiply(g, v + pos * g->v_pos, (size_t)g->group * LN_V, u, k, m + pos * g->m_pos);
+    transform_tiles(g, first, end, v, (size_t)g->group * LN_V);
+    struct panel panel = {.x_block = (size_t)g->group * LN_V, .depth = g->in_c};
+    for (int run = 0; run < g->runs; run++) {
+        for (int pos = 0; pos < g->square; pos++) {
+            panel.x = v + (size_t)pos * g->v_pos;
+            panel.w = g->scratch + (size_t)(run * g->square + pos) * g->u_pos;
+            panel.y = m + (size_t)pos * g->m_pos;
+            LN_K(panel)(&panel, end - first, outs(g, run));
         }
-        finish_tiles(g, out, k, first, end, m);
+        finish_tiles(g, run * PANEL_K, outs(g, run), first, end, m);
     }
 }
 
-/* ---- small images ---- */
+/* ---- few tiles ---- */
+#define INPUTS 4 /* tiles of a chunk of inputs */
+
 static void inputs_chunk(void *context, size_t chunk, unsigned worker)
 {
     (void)worker;
     const struct wino *g = context;
-    transform_tiles(g, (int)chunk, 0, g->all, g->scratch + chunk * (size_t)(g->groups * g->group) * LN_V);
+    int first = (int)chunk * INPUTS;
+    transform_tiles(g, first, min_int(first + INPUTS, g->all), g->scratch + first * LN_V, (size_t)g->all * LN_V);
 }
 
 static void outputs_chunk(void *context, size_t chunk, unsigned worker)
 {
     const struct wino *g = context;
     float *u = g->scratch + g->shared_floats + worker * worker_floats(g), *m = u + g->u_floats, *turned = m + g->m_floats;
-    int out = (int)chunk * TILE_K, k = min_int(TILE_K, g->out_blocks - out);
-    size_t filter = (size_t)(g->taps * g->taps) * LN_V * LN_V;
-    for (int group = 0; group < g->groups; group++) {
-        for (int row = 0; row < 6; row++) {
-            for (int j = 0; j < k; j++) {
-                for (int in = 0; in < g->in_blocks; in++) {
-                    float *made = turned + (size_t)(j * g->in_blocks + in) * filter;
-                    const float *w = g->flip && (row > 0 || group > 0) ? made : filters(g, out + j, in, made);
-                    transform_filters(g, w, row, row + 1, u + (size_t)(j * g->in_blocks + in) * LN_V * LN_V);
-                }
-            }
-            for (size_t c = 0; c < 6; c++) {
-                size_t pos = (size_t)row * 6 + c;
-                const float *v = g->scratch + pos * g->v_pos + (size_t)(group * g->group) * LN_V;
-                multiply(g, v, (size_t)(g->groups * g->group) * LN_V, u + c * g->u_pos, k, m + pos * g->m_pos);
-            }
+    int run = (int)chunk / g->groups, out = run * PANEL_K, k = outs(g, run);
+    int first = (int)chunk % g->groups * g->group, end = min_int(first + g->group, g->all);
+    struct panel panel = {.x_block = (size_t)g->all * LN_V};
+    for (int in = 0; in < g->in_blocks; in += g->slice) {
+        transform_filters(g, out, k, in, min_int(g->slice, g->in_blocks - in), turned, u);
+        panel.depth = min_int(g->slice * LN_V, g->in_c - in * LN_V);
+        panel.add = in > 0;
+        for (int pos = 0; pos < g->square; pos++) {
+            panel.x = g->scratch + (size_t)pos * g->v_pos + (size_t)(in * g->all + first) * LN_V;
+            panel.w = u + (size_t)pos * g->u_pos;
+            panel.y = m + (size_t)pos * g->m_pos;
+            LN_K(panel)(&panel, end - first, k);
         }
-        finish_tiles(g, out, k, group * g->group, min_int((group + 1) * g->group, g->all), m);
     }
+    finish_tiles(g, out, k, first, end, m);
 }
 
 void LN_K(winograd)(const struct ln__conv *conv, bool flip, int n, const float *in, const float *w, const float *bias, float *out, bool add,
@@ -263,11 +221,11 @@ void LN_K(winograd)(const struct ln__conv *conv, bool flip, int n, const float *
     g.out = out;
     g.add = add;
     g.scratch = scratch;
-    if (g.small) {
-        ln__pool_for(pool, (size_t)g.in_blocks, inputs_chunk, &g);
-        ln__pool_for(pool, (size_t)g.runs, outputs_chunk, &g);
+    if (g.few) {
+        ln__pool_for(pool, (size_t)((g.all + INPUTS - 1) / INPUTS), inputs_chunk, &g);
+        ln__pool_for(pool, (size_t)(g.runs * g.groups), outputs_chunk, &g);
     } else {
-        ln__pool_for(pool, (size_t)g.out_blocks, filters_chunk, &g);
+        ln__pool_for(pool, (size_t)g.runs, filters_chunk, &g);
         ln__pool_for(pool, (size_t)g.groups, tiles_chunk, &g);
     }
 }

@@ -1,17 +1,18 @@
-/* Weight gradient of 3x3 and 5x5 convolutions of stride 1 by Winograd's minimal filtering: a tile of 6x6 inputs meets a tile of 4x4 (or 2x2)
- * output gradients as its filter, F(3x3, 4x4) and F(5x5, 2x2); products are summed over tiles at the 36 positions, and only the sums
+/* Weight gradient of 3x3 and 5x5 convolutions of stride 1 by Winograd's minimal filtering: a tile of 6x6 (or 8x8) inputs meets a tile of
+ * 4x4 output gradients as its filter, F(3x3, 4x4) and F(5x5, 4x4); products are summed over tiles at the 36 (or 64) positions, and only the sums
  * are transformed back. A chunk holds the sums of some input and output channels in its cache, over one part of the tiles; parts are
  * added in order. */
 #include "kernels/vec/spread.h"
 #include "kernels/vec/winograd.h"
 
-#define TILES 32    /* in a group */
-#define CHANNELS 64 /* of each side, in a chunk */
+#define TILES 32 /* in a group */
+#define OUTS 2   /* output blocks of a chunk */
 
 struct tiles {
     const struct ln__conv *conv;
+    const struct transforms *transforms;
     struct pack pack;
-    int n, side;                  /* side: of a tile of gradients */
+    int n, points, square;        /* points of a tile of inputs, one way and both */
     int across, each, all;        /* tiles in a row, in an image, together */
     int deep, wide;               /* input and output blocks of a chunk */
     int ins, outs, parts, groups; /* chunks; groups of tiles */
@@ -23,12 +24,14 @@ struct tiles {
 
 static struct tiles tiles_of(const struct ln__conv *conv, int n)
 {
-    struct tiles g = {.conv = conv, .pack = pack_of(conv), .n = n, .side = 7 - conv->kh};
-    g.across = (conv->wo + g.side - 1) / g.side;
-    g.each = g.across * ((conv->ho + g.side - 1) / g.side);
+    struct tiles g = {.conv = conv, .pack = pack_of(conv), .n = n, .points = points_for(conv->kh)};
+    g.square = g.points * g.points;
+    g.transforms = LN_K(winograd_transforms)(conv->kh);
+    g.across = (conv->wo + SIDE - 1) / SIDE;
+    g.each = g.across * ((conv->ho + SIDE - 1) / SIDE);
     g.all = g.each * n;
-    g.deep = min_int(CHANNELS / LN_V, g.pack.cib);
-    g.wide = min_int(CHANNELS / LN_V, g.pack.cob);
+    g.wide = min_int(OUTS, g.pack.cob);
+    g.deep = min_int((int)(CACHE * 3 / 8 / (size_t)(g.square * g.wide * LN_V * LN_V)), g.pack.cib);
     g.ins = (g.pack.cib + g.deep - 1) / g.deep;
     g.outs = (g.pack.cob + g.wide - 1) / g.wide;
     g.groups = (g.all + TILES - 1) / TILES;
@@ -42,7 +45,7 @@ static struct tiles tiles_of(const struct ln__conv *conv, int n)
 
 static size_t worker_floats(const struct tiles *g)
 {
-    return 36 * (g->v_pos + g->d_pos + g->m_pos);
+    return (size_t)g->square * (g->v_pos + g->d_pos + g->m_pos);
 }
 
 static size_t parts_floats(const struct tiles *g)
@@ -56,42 +59,6 @@ size_t LN_K(winograd_grad_scratch)(const struct ln__conv *conv, int n, unsigned 
     return parts_floats(&g) + worker_floats(&g) * width;
 }
 
-/* side x side gradients at (oy, ox), zero outside, to 36 vectors. */
-INLINE void grad_tile(const int side, const float *plane, int h, int w, int oy, int ox, float *to, size_t step)
-{
-    vf half[6][4];
-    UNROLL for (int c = 0; c < side; c++)
-    {
-        vf d[4], u[6];
-        const float *from = plane + (oy * w + ox + c) * LN_V;
-        UNROLL for (int r = 0; r < side; r++) d[r] = oy + r < h && ox + c < w ? load(from + r * w * LN_V) : (vf){0};
-        filter_six(side, d, u);
-        UNROLL for (int r = 0; r < 6; r++) half[r][c] = u[r];
-    }
-    for (int r = 0; r < 6; r++) {
-        vf u[6];
-        filter_six(side, half[r], u);
-        UNROLL for (int c = 0; c < 6; c++) store(to + (size_t)(r * 6 + c) * step, u[c]);
-    }
-}
-
-/* 36 sums to taps x taps weights, `tap` apart. */
-INLINE void weight_tile(const int taps, const float *from, size_t step, float *to, size_t tap)
-{
-    vf half[5][6];
-    for (int c = 0; c < 6; c++) {
-        vf m[6], y[5];
-        UNROLL for (int r = 0; r < 6; r++) m[r] = load(from + (size_t)(r * 6 + c) * step);
-        output_some(taps, m, y);
-        UNROLL for (int r = 0; r < taps; r++) half[r][c] = y[r];
-    }
-    for (int r = 0; r < taps; r++) {
-        vf y[5];
-        output_some(taps, half[r], y);
-        UNROLL for (int c = 0; c < taps; c++) store(to + (size_t)(r * taps + c) * tap, y[c]);
-    }
-}
-
 /* A chunk's channels, and the group of tiles it is at. */
 struct range {
     int in, ins, out, outs, first, count;
@@ -101,20 +68,16 @@ struct range {
 static void transform(const struct tiles *g, const struct range *at)
 {
     const struct ln__conv *c = g->conv;
+    size_t x_plane = (size_t)(c->hi * c->wi) * LN_V, y_plane = (size_t)(c->ho * c->wo) * LN_V;
     for (int t = 0; t < at->count; t++) {
-        int tile = at->first + t, image = tile / g->each, y = tile % g->each / g->across * g->side, x = tile % g->each % g->across * g->side;
-        for (int b = 0; b < at->ins; b++) {
-            const float *plane = g->x + ((size_t)image * (size_t)g->pack.cib + (size_t)(at->in + b)) * (size_t)(c->hi * c->wi) * LN_V;
-            input_tile(plane, c->hi, c->wi, y - c->top, x - c->left, at->v + (size_t)(b * TILES + t) * LN_V, g->v_pos);
-        }
-        for (int b = 0; b < at->outs; b++) {
-            const float *plane = g->dy + ((size_t)image * (size_t)g->pack.cob + (size_t)(at->out + b)) * (size_t)(c->ho * c->wo) * LN_V;
-            float *to = at->d + (size_t)(b * TILES + t) * LN_V;
-            if (g->side == 4)
-                grad_tile(4, plane, c->ho, c->wo, y, x, to, g->d_pos);
-            else
-                grad_tile(2, plane, c->ho, c->wo, y, x, to, g->d_pos);
-        }
+        int tile = at->first + t, image = tile / g->each, y = tile % g->each / g->across * SIDE, x = tile % g->each % g->across * SIDE;
+        const float *in = g->x + ((size_t)image * (size_t)g->pack.cib + (size_t)at->in) * x_plane;
+        const float *out = g->dy + ((size_t)image * (size_t)g->pack.cob + (size_t)at->out) * y_plane;
+        struct window from = window_at(in, c->hi, c->wi, y - c->top, x - c->left, g->points), grad = window_at(out, c->ho, c->wo, y, x, SIDE);
+        for (int b = 0; b < at->ins; b++, from.at += x_plane)
+            g->transforms->input(&from, at->v + (size_t)(b * TILES + t) * LN_V, g->v_pos);
+        for (int b = 0; b < at->outs; b++, grad.at += y_plane)
+            g->transforms->grad(&grad, at->d + (size_t)(b * TILES + t) * LN_V, g->d_pos);
     }
 }
 
@@ -123,7 +86,7 @@ static void multiply(const struct tiles *g, const struct range *at, bool first)
     struct sum sum = {.x_pixel = LN_V, .y_k = TILES * LN_V, .w_k = (size_t)g->deep * LN_V * LN_V, .images = 1, .rows = 1};
     sum.cols = at->count;
     sum.first = first;
-    for (size_t pos = 0; pos < 36; pos++) {
+    for (size_t pos = 0; pos < (size_t)g->square; pos++) {
         for (int o = 0; o < at->outs; o += SPREAD_K) {
             int k = min_int(SPREAD_K, at->outs - o);
             sum.dy = at->d + pos * g->d_pos + (size_t)(o * TILES) * LN_V;
@@ -151,10 +114,8 @@ static void finish(const struct tiles *g, const struct range *at, float *dw)
                 if (lane >= lanes) {
                     for (int tap = 0; tap < g->pack.taps; tap++)
                         store(to + (size_t)tap * g->pack.tap, (vf){0});
-                } else if (g->side == 4)
-                    weight_tile(3, from, g->m_pos, to, g->pack.tap);
-                else
-                    weight_tile(5, from, g->m_pos, to, g->pack.tap);
+                } else
+                    g->transforms->weight(from, g->m_pos, to, g->pack.tap);
             }
         }
     }
@@ -168,8 +129,8 @@ static void grad_chunk(void *context, size_t chunk, unsigned worker)
     at.ins = min_int(g->deep, g->pack.cib - at.in);
     at.outs = min_int(g->wide, g->pack.cob - at.out);
     at.v = g->scratch + parts_floats(g) + worker * worker_floats(g);
-    at.d = at.v + 36 * g->v_pos;
-    at.m = at.d + 36 * g->d_pos;
+    at.d = at.v + (size_t)g->square * g->v_pos;
+    at.m = at.d + (size_t)g->square * g->d_pos;
     int from = g->groups * part / g->parts, to = g->groups * (part + 1) / g->parts;
     for (int group = from; group < to; group++) {
         at.first = group * TILES;
