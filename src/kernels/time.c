@@ -298,10 +298,15 @@ static struct ln__conv same(int ci, int side, int co, int k, int stride, int gro
     return (struct ln__conv){ci, side, side, co, side / stride, side / stride, k, k, stride, k / 2, k / 2, groups};
 }
 
+static struct ln__conv valid(int ci, int side, int co, int k)
+{
+    return (struct ln__conv){ci, side, side, co, side - k + 1, side - k + 1, k, k, 1, 0, 0, 1};
+}
+
 int ln__kernels_time(const struct ln__kset *set, const char *filter, int batch, struct ln__pool *pool, ln__kernel_report *report, void *context)
 {
     const struct ln__conv convs[] = {
-        same(3, 32, 32, 5, 1, 1),     same(32, 16, 64, 5, 1, 1),                                                                /* cnn5x5 */
+        same(3, 32, 32, 5, 1, 1),     same(32, 16, 64, 5, 1, 1),    valid(1, 28, 32, 3),           valid(32, 26, 64, 3),        /* small cnns */
         same(3, 32, 64, 3, 1, 1),     same(64, 32, 64, 3, 1, 1),    same(64, 16, 128, 3, 1, 1),    same(128, 16, 128, 3, 1, 1), /* vgg11, */
         same(128, 8, 256, 3, 1, 1),   same(256, 8, 256, 3, 1, 1),   same(256, 4, 512, 3, 1, 1),    same(512, 4, 512, 3, 1, 1),  /* resnets */
         same(512, 2, 512, 3, 1, 1),   same(64, 32, 128, 3, 2, 1),   same(256, 8, 512, 3, 2, 1),    same(64, 32, 128, 1, 2, 1),  /* strides */

@@ -1,4 +1,4 @@
-/* Convolution: packing, and each pass put into the form that gather.c, spread.c or depthwise.c computes. */
+/* Convolution: packing, and each pass put into the form that one of the files beside this computes. */
 #include "kernels/vec/conv.h"
 
 size_t LN_K(conv_weights)(const struct ln__conv *conv)
@@ -105,6 +105,8 @@ static size_t scratch_for(const struct ln__conv *conv, enum ln__pass pass, int n
 {
     if (is_depthwise(conv))
         return LN_K(depthwise_scratch)(conv, pass, n, width);
+    if (is_narrow(conv) && pass != LN__INPUT_GRAD)
+        return LN_K(narrow_scratch)(conv, pass, n, width);
     if (pass == LN__WEIGHT_GRAD)
         return LN_K(winograd_wins)(conv) ? LN_K(winograd_grad_scratch)(conv, n, width) : LN_K(spread_scratch)(conv, n);
     if (LN_K(winograd_wins)(conv))
@@ -126,6 +128,8 @@ const char *LN_K(conv_algorithm)(const struct ln__conv *conv, enum ln__pass pass
 {
     if (is_depthwise(conv))
         return "depthwise";
+    if (is_narrow(conv) && pass != LN__INPUT_GRAD)
+        return "narrow";
     if (!LN_K(winograd_wins)(conv))
         return "direct";
     return pass == LN__WEIGHT_GRAD && conv->kh == 3 ? "winograd-3x3" : pass == LN__WEIGHT_GRAD ? "winograd-5x5" : "winograd-4x4";
@@ -145,6 +149,10 @@ void LN_K(conv_forward)(const struct ln__conv *conv, int n, const float *x, cons
 {
     if (is_depthwise(conv)) {
         LN_K(depthwise_forward)(conv, n, x, w, bias, y, scratch, pool);
+        return;
+    }
+    if (is_narrow(conv)) {
+        LN_K(narrow_forward)(conv, n, x, w, bias, y, scratch, pool);
         return;
     }
     if (LN_K(winograd_wins)(conv)) {
@@ -228,6 +236,8 @@ void LN_K(conv_weight_grad)(const struct ln__conv *conv, int n, const float *x, 
 {
     if (is_depthwise(conv))
         LN_K(depthwise_weight_grad)(conv, n, x, dy, dw, scratch, pool);
+    else if (is_narrow(conv))
+        LN_K(narrow_weight_grad)(conv, n, x, dy, dw, scratch, pool);
     else if (LN_K(winograd_wins)(conv))
         LN_K(winograd_grad)(conv, n, x, dy, dw, scratch, pool);
     else

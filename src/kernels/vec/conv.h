@@ -25,6 +25,12 @@ INLINE bool is_depthwise(const struct ln__conv *conv)
     return conv->groups > 1 && conv->groups == conv->ci && conv->ci == conv->co;
 }
 
+/* The first layers of networks: pixels of one or a few channels. */
+INLINE bool is_narrow(const struct ln__conv *conv)
+{
+    return conv->groups == 1 && conv->ci < LN_V;
+}
+
 /* First input block of the span of output block o, and one past the last. */
 INLINE int span_first(const struct ln__conv *conv, int o)
 {
@@ -77,6 +83,12 @@ void LN_K(depthwise_input_grad)(const struct ln__conv *conv, int n, const float 
                                 struct ln__pool *pool);
 void LN_K(depthwise_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *scratch,
                                  struct ln__pool *pool);
+
+/* Forward and weight gradient of convolutions with fewer input channels than a vector has lanes. */
+size_t LN_K(narrow_scratch)(const struct ln__conv *conv, enum ln__pass pass, int n, unsigned width);
+void LN_K(narrow_forward)(const struct ln__conv *conv, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
+                          struct ln__pool *pool);
+void LN_K(narrow_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *scratch, struct ln__pool *pool);
 
 size_t LN_K(gather_scratch)(const struct gather *gather, unsigned width);
 void LN_K(gather)(const struct gather *gather, struct ln__pool *pool);

@@ -36,23 +36,21 @@ INLINE void panel_run(const int Q, const int K, const struct panel *panel)
     {                                                                                                                                                \
         panel_run(Q, K, panel);                                                                                                                      \
     }
-#define SIX(F, K) F(1, K) F(2, K) F(3, K) F(4, K) F(5, K) F(6, K)
-#define FOURTEEN(F, K) SIX(F, K) F(7, K) F(8, K) F(9, K) F(10, K) F(11, K) F(12, K) F(13, K) F(14, K)
 #define NAME(Q, K) panel_##Q##_##K,
-#if PANEL_Q == 14
-#define ALL FOURTEEN
-#else
-#define ALL SIX
-#endif
-ALL(PANEL, 1)
-ALL(PANEL, 2)
+PANEL_ALL(PANEL, 1)
+PANEL_ALL(PANEL, 2)
 #if PANEL_K == 4
-ALL(PANEL, 3)
-ALL(PANEL, 4)
-static void (*const panels[PANEL_K][PANEL_Q])(const struct panel *panel) = {{ALL(NAME, 1)}, {ALL(NAME, 2)}, {ALL(NAME, 3)}, {ALL(NAME, 4)}};
-#else
-static void (*const panels[PANEL_K][PANEL_Q])(const struct panel *panel) = {{ALL(NAME, 1)}, {ALL(NAME, 2)}};
+PANEL_ALL(PANEL, 3)
+PANEL_ALL(PANEL, 4)
 #endif
+static void (*const panels[PANEL_K][PANEL_Q])(const struct panel *panel) = {
+    {PANEL_ALL(NAME, 1)},
+    {PANEL_ALL(NAME, 2)},
+#if PANEL_K == 4
+    {PANEL_ALL(NAME, 3)},
+    {PANEL_ALL(NAME, 4)},
+#endif
+};
 
 void LN_K(panel)(const struct panel *panel, int rows, int k)
 {

@@ -16,6 +16,14 @@
 #define PANEL_K 4
 #endif
 
+/* F(1, K) .. F(PANEL_Q, K), for tables of kernels. */
+#define PANEL_SIX(F, K) F(1, K) F(2, K) F(3, K) F(4, K) F(5, K) F(6, K)
+#if PANEL_Q == 14
+#define PANEL_ALL(F, K) PANEL_SIX(F, K) F(7, K) F(8, K) F(9, K) F(10, K) F(11, K) F(12, K) F(13, K) F(14, K)
+#else
+#define PANEL_ALL PANEL_SIX
+#endif
+
 /* y[q][k] = (add ? y : 0) + sum over channels i < depth of x[block of i][q][lane of i] * w[i][k]; q and k count vectors. */
 struct panel {
     const float *x, *w;
