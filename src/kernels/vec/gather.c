@@ -78,13 +78,25 @@ size_t LN_K(gather_scratch)(const struct gather *gather, unsigned width)
     return (lay.slab_floats + lay.weight_floats) * width;
 }
 
+/* The multiples j of stride with 0 <= at + j * stride < size, of `count`: the first, and one past the last. */
+static void inside(int at, int stride, int size, int count, int *first, int *end)
+{
+    *first = at >= 0 ? 0 : min_int(count, (-at + stride - 1) / stride);
+    *end = max_int(*first, size <= at ? 0 : min_int(count, (size - at + stride - 1) / stride));
+}
+
 static void fill_row(const struct gather *gather, const struct layout *lay, const float *row, float *to)
 {
     for (int phase = 0; phase < gather->is; phase++, to += lay->cols * LN_V) {
-        for (int j = 0; j < lay->cols; j++) {
-            int ix = lay->tmin_x + j * gather->is + phase;
-            store(to + j * LN_V, row && ix >= 0 && ix < gather->in_w ? load(row + ix * LN_V) : (vf){0});
-        }
+        int first = lay->cols, end = lay->cols, at = lay->tmin_x + phase;
+        if (row)
+            inside(at, gather->is, gather->in_w, lay->cols, &first, &end);
+        for (int j = 0; j < first; j++)
+            store(to + j * LN_V, (vf){0});
+        for (int j = first; j < end; j++)
+            store(to + j * LN_V, load(row + (at + j * gather->is) * LN_V));
+        for (int j = end; j < lay->cols; j++)
+            store(to + j * LN_V, (vf){0});
     }
 }
 

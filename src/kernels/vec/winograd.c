@@ -41,7 +41,7 @@ static void cut(struct wino *g)
         most = (CACHE - filters) / tile;
     else
         most = CACHE / 8 * 7 / tile;
-    most = most < 8 ? 8 : most > 64 ? 64 : most;
+    most = most < PANEL_Q ? PANEL_Q : most > 70 ? 70 : most / PANEL_Q * PANEL_Q; /* whole panels */
     g->groups = (g->all + (int)most - 1) / (int)most;
     if (!g->few && g->groups > 1)
         g->groups += g->groups % 2;
@@ -109,13 +109,18 @@ static void transform_tiles(const struct wino *g, int first, int end, float *v, 
     }
 }
 
+static const float *packed(const struct wino *g, int out, int in)
+{
+    return g->w + (size_t)(g->flip ? in : out) * g->pack.column + (size_t)(g->flip ? out : in) * g->pack.block;
+}
+
 /* The filters that lead from input block `in` to output block `out`, tap by tap blocks of [V input lanes][V output lanes]. Those of the input
  * gradient are turned round, and made in `turned`. */
 static const float *filters(const struct wino *g, int out, int in, float *turned)
 {
+    const float *from = packed(g, out, in);
     if (!g->flip)
-        return g->w + (size_t)out * g->pack.column + (size_t)in * g->pack.block;
-    const float *from = g->w + (size_t)in * g->pack.column + (size_t)out * g->pack.block;
+        return from;
     int all = g->taps * g->taps;
     for (int t = 0; t < all; t++)
         transpose(from + (all - 1 - t) * LN_V * LN_V, turned + t * LN_V * LN_V);
@@ -127,10 +132,14 @@ static void transform_filters(const struct wino *g, int out, int k, int in, int 
 {
     for (int b = 0; b < blocks; b++) {
         for (int j = 0; j < k; j++) {
-            const float *w = filters(g, out + j, in + b, turned);
+            const float *w = filters(g, out + j, in + b, turned),
+                        *next = packed(g, out + (j + 1) % k, min_int(in + b + (j + 1) / k, g->in_blocks - 1));
             float *to = u + (b * LN_V * k + j) * LN_V;
-            for (int l = 0; l < LN_V; l++, w += LN_V, to += k * LN_V)
+            for (int l = 0; l < LN_V; l++, w += LN_V, to += k * LN_V) {
+                for (int t = 0; t < g->taps * g->taps; t++) /* what comes next is far away in memory where weights are large */
+                    __builtin_prefetch(next + (t * LN_V + l) * LN_V);
                 g->transforms->filter(w, LN_V * LN_V, to, g->u_pos);
+            }
         }
     }
 }
@@ -156,9 +165,10 @@ static int outs(const struct wino *g, int run)
 static void filters_chunk(void *context, size_t chunk, unsigned worker)
 {
     const struct wino *g = context;
-    int run = (int)chunk, k = outs(g, run);
+    int run = (int)chunk / g->in_blocks, in = (int)chunk % g->in_blocks, k = outs(g, run);
     float *turned = g->scratch + g->shared_floats + worker * worker_floats(g);
-    transform_filters(g, run * PANEL_K, k, 0, g->in_blocks, turned, g->scratch + chunk * (size_t)g->square * g->u_pos);
+    float *u = g->scratch + (size_t)(run * g->square) * g->u_pos + (size_t)(in * k) * LN_V * LN_V;
+    transform_filters(g, run * PANEL_K, k, in, 1, turned, u);
 }
 
 static void tiles_chunk(void *context, size_t chunk, unsigned worker)
@@ -225,7 +235,7 @@ void LN_K(winograd)(const struct ln__conv *conv, bool flip, int n, const float *
         ln__pool_for(pool, (size_t)((g.all + INPUTS - 1) / INPUTS), inputs_chunk, &g);
         ln__pool_for(pool, (size_t)(g.runs * g.groups), outputs_chunk, &g);
     } else {
-        ln__pool_for(pool, (size_t)g.runs, filters_chunk, &g);
+        ln__pool_for(pool, (size_t)(g.runs * g.in_blocks), filters_chunk, &g);
         ln__pool_for(pool, (size_t)g.groups, tiles_chunk, &g);
     }
 }

@@ -5,8 +5,13 @@
 #include "kernels/vec/spread.h"
 #include "kernels/vec/winograd.h"
 
-#define TILES 32 /* in a group */
-#define OUTS 2   /* output blocks of a chunk */
+#define TILES 32                     /* in a group */
+#define SUMS_MOST ((size_t)52 << 10) /* floats of the sums of a chunk */
+#if LN_V == 16
+#define OUTS 2 /* output blocks of a chunk */
+#else
+#define OUTS (2 * SPREAD_K)
+#endif
 
 struct tiles {
     const struct ln__conv *conv;
@@ -31,7 +36,7 @@ static struct tiles tiles_of(const struct ln__conv *conv, int n)
     g.each = g.across * ((conv->ho + SIDE - 1) / SIDE);
     g.all = g.each * n;
     g.wide = min_int(OUTS, g.pack.cob);
-    g.deep = min_int((int)(CACHE * 3 / 8 / (size_t)(g.square * g.wide * LN_V * LN_V)), g.pack.cib);
+    g.deep = min_int(max_int(1, (int)(SUMS_MOST / (size_t)(g.square * g.wide * LN_V * LN_V))), g.pack.cib);
     g.ins = (g.pack.cib + g.deep - 1) / g.deep;
     g.outs = (g.pack.cob + g.wide - 1) / g.wide;
     g.groups = (g.all + TILES - 1) / TILES;
