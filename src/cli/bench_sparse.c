@@ -1,6 +1,7 @@
 #include "cli/bench_sparse.h"
 
 #include "base/log.h"
+#include "cli/bench_steps.h"
 #include "cli/model.h"
 #include "kernels/sparse_check.h"
 
@@ -19,19 +20,14 @@ static void ten_steps(void *context, uint64_t number)
 /* Seconds of one step, the searches in their share; sparsity 0: dense. Clients' nets train from a load on, so the first steps count too. */
 static int time_step(const struct ln__cli *cli, int batch, unsigned threads, double sparsity, int period, double *out, struct ln_fault *fault)
 {
-    struct bound {
-        struct ln_choice choice;
-    } bound = {0};
-    const struct ln_option table[] = {{.key = "of", .type = LN_OPT_PLUGIN, .offset = offsetof(struct bound, choice), .kind = LN_KIND_SPARSITY}, {0}};
-    char text[128];
-    int size = snprintf(text, sizeof text, "of: {kind: swat, sparsity: %g, period: %d}\n", sparsity, period);
+    char text[16];
+    snprintf(text, sizeof text, "%g", sparsity);
     struct ln__conf *conf = NULL;
+    struct ln_choice swat;
     struct ln__bench bench = {0};
-    int code = ln__conf_parse(text, (size_t)size, "arguments", &conf, fault);
-    if (!code)
-        code = ln__conf_bind(conf, cli->catalog, table, sizeof bound, &bound, fault);
+    int code = ln__bench_swat(cli, text, period, &conf, &swat, fault);
     if (!code) {
-        const struct ln__bench_args args = {.model = "resnet18", .batch = batch, .threads = threads, .kset = cli->kset, .sparsity = &bound.choice};
+        const struct ln__bench_args args = {.model = "resnet18", .batch = batch, .threads = threads, .kset = cli->kset, .sparsity = &swat};
         code = ln__bench_open(cli, &args, &bench, fault);
     }
     if (!code)

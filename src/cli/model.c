@@ -32,13 +32,16 @@ int ln__bench_open(const struct ln__cli *cli, const struct ln__bench_args *args,
         return code;
     struct ln__shape in = ln__graph_input(out->graph);
     size_t size = (size_t)args->batch * (size_t)in.c * (size_t)in.h * (size_t)in.w;
-    out->state = ln__mem_zero(ln__graph_state(out->graph), sizeof(float));
+    float *state = ln__mem_zero(ln__graph_state(out->graph), sizeof(float)); /* not kept: the net has its own */
     out->x = ln__mem_alloc(size * sizeof(float));
     out->label = ln__mem_alloc((size_t)args->batch * sizeof *out->label);
-    if (!out->state || !out->x || !out->label)
+    if (!state || !out->x || !out->label) {
+        ln__mem_free(state);
         return ln_fault_set(fault, LN_ENOMEM, "%s: no memory for a batch of %d", args->model, args->batch);
-    ln__graph_init(out->graph, 1, out->state);
-    ln__net_load(out->net, out->state);
+    }
+    ln__graph_init(out->graph, 1, state);
+    ln__net_load(out->net, state);
+    ln__mem_free(state);
     struct ln__rng rng = ln__rng_at((struct ln__key){.seed = 1, .purpose = LN__FOR_TEST});
     for (size_t i = 0; i < size; i++)
         out->x[i] = (float)ln__rng_normal(&rng);
@@ -68,7 +71,6 @@ void ln__bench_close(struct ln__bench *bench)
     ln__plan_free(bench->plan);
     ln__pool_free(bench->pool);
     ln__graph_free(bench->graph);
-    ln__mem_free(bench->state);
     ln__mem_free(bench->x);
     ln__mem_free(bench->label);
     ln__conf_free(bench->model_conf);

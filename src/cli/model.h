@@ -20,7 +20,7 @@ struct ln__bench {
     struct ln__pool *pool;
     struct ln__plan *plan;
     struct ln__net *net;
-    float *state, *x;
+    float *x;
     int32_t *label;
     int batch;
 };

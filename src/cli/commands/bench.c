@@ -1,6 +1,6 @@
 #include "base/log.h"
 #include "cli/bench_sparse.h"
-#include "cli/model.h"
+#include "cli/bench_steps.h"
 #include "fed/loop.h"
 #include "fleet/ranks.h"
 #include "kernels/check.h"
@@ -60,48 +60,6 @@ static int bench_kernels(struct ln__cli *cli, const char *filter, int batch, lon
         }
     }
     ln__pool_free(pool);
-    int unsaid = ln__table_print(table, cli);
-    return code ? code : unsaid;
-}
-
-/* ---- steps: images a second ---- */
-static void step(void *context, uint64_t number)
-{
-    ln__bench_step(context, number);
-}
-
-static int bench_steps(struct ln__cli *cli, const struct ln__list *words, long threads, struct ln_fault *fault)
-{
-    static const char *const columns[] = {"model", ">batch", ">threads", "kernels", ">step", ">images/s", ">GMAC/s"};
-    static const int batch[] = {10, 32, 100};
-    struct ln__table *table = ln__table_new(columns, sizeof columns / sizeof *columns);
-    size_t models = words->count > 1 ? words->count - 1 : cli->catalog->of[LN_KIND_MODEL].count;
-    int code = LN_OK;
-    for (size_t i = 0; i < models && !code; i++) {
-        const char *name = words->count > 1 ? words->item[i + 1] : cli->catalog->of[LN_KIND_MODEL].item[i]->name;
-        for (size_t b = 0; b < sizeof batch / sizeof *batch && !code; b++) {
-            const struct ln__bench_args args = {.model = name, .batch = batch[b], .threads = (unsigned)threads, .kset = cli->kset};
-            struct ln__bench bench;
-            code = ln__bench_open(cli, &args, &bench, fault);
-            if (!code) {
-                ln__progress("bench", "models", (double)i + (double)b / 3, (double)models, name);
-                double took = ln__bench_time(step, &bench, 1);
-                uint64_t macs = ln__segment_macs_train(bench.graph, (struct ln__segment){0, -1});
-                char shown[32];
-                ln__table_text(table, "%s", name);
-                ln__table_number(table, batch[b], NULL);
-                ln__table_number(table, (double)threads, NULL);
-                ln__table_text(table, "%s", cli->kset->name);
-                ln__table_number(table, took, ln__show_time(took, shown));
-                snprintf(shown, sizeof shown, "%.0f", batch[b] / took);
-                ln__table_number(table, batch[b] / took, shown);
-                snprintf(shown, sizeof shown, "%.1f", (double)macs * batch[b] / took / 1e9);
-                ln__table_number(table, (double)macs * batch[b] / took / 1e9, shown);
-            }
-            ln__bench_close(&bench);
-        }
-    }
-    ln__progress_end();
     int unsaid = ln__table_print(table, cli);
     return code ? code : unsaid;
 }
@@ -193,22 +151,31 @@ static int bench_sim(struct ln__cli *cli, const struct ln__list *sets, const cha
 static int run(struct ln__cli *cli, int argc, char **argv)
 {
     struct ln__list words = {0}, sets = {0};
-    long threads = 0, batch = 0;
-    const char *dir = "data";
+    long threads = 0, batch = 0, seconds = 0;
+    const char *dir = "data", *sparsity = NULL;
     const struct ln__flag flags[] = {{"threads", LN__FLAG_COUNT, {.count = &threads}},
                                      {"batch", LN__FLAG_COUNT, {.count = &batch}},
                                      {"set", LN__FLAG_LIST, {.list = &sets}},
                                      {"dir", LN__FLAG_TEXT, {.text = &dir}},
+                                     {"sparsity", LN__FLAG_TEXT, {.text = &sparsity}},
+                                     {"seconds", LN__FLAG_COUNT, {.count = &seconds}},
                                      {0}};
     int failed = ln__cli_args("bench", argc, argv, flags, &words, 1, 64);
     if (failed)
         return failed;
-    if (threads > 256 || batch > 65536)
-        return ln__cli_usage("bench", "at most 256 threads and batches of 65536");
+    if (threads > 256 || batch > 65536 || seconds > 3600)
+        return ln__cli_usage("bench", "at most 256 threads, batches of 65536 and 3600 seconds");
     struct ln_fault fault = {0};
     int code;
     if (strcmp(words.item[0], "steps") == 0)
-        code = bench_steps(cli, &words, threads ? threads : 1, &fault);
+        code = ln__bench_steps(cli,
+                               &(struct ln__bench_steps){.model = words.item + 1,
+                                                         .models = words.count - 1,
+                                                         .batch = batch,
+                                                         .threads = threads ? threads : 1,
+                                                         .seconds = seconds,
+                                                         .sparsity = sparsity},
+                               &fault);
     else if (strcmp(words.item[0], "kernels") == 0)
         code = bench_kernels(cli, words.count > 1 ? words.item[1] : NULL, batch ? (int)batch : 32, threads ? threads : 1, &fault);
     else if (strcmp(words.item[0], "sparse") == 0 && words.count > 1 && strcmp(words.item[1], "layers") == 0)
@@ -226,11 +193,12 @@ const struct ln__command ln__command_bench = {
     .name = "bench",
     .usage = "bench kernels [FILTER] [--batch N] [--threads N] | sim [--dir DATA] [--set KEY=VALUE]... [--threads N] | sparse [layers] [--batch N] "
              "[--threads N] | "
-             "steps [MODEL]... [--threads N]",
+             "steps [MODEL]... [--batch N] [--threads N] [--sparsity S] [--seconds N]",
     .summary = "kernels checked and timed; clients trained a second; images a second",
     .help = "kernels  every kernel of every set this processor can run, checked against the reference and timed\n"
             "sim      logistic regression on MNIST, 1000 clients, 10 a round, 100 rounds: what the machinery around the training costs\n"
             "sparse   ResNet-18's training step, dense and 90 and 95 % sparse; layers: its convolutions, part by part\n"
-            "steps    training steps of each model, batches of 10, 32 and 100\n",
+            "steps    training steps of each model, batches of 10, 32 and 100 unless told: images a second, GFLOP/s and their share of what fused\n"
+            "         multiply-adds alone reach here, and the peak memory of a process that does nothing else; --sparsity 0.9: under swat\n",
     .run = run,
 };
