@@ -374,6 +374,13 @@ static const float *seen_weights(const struct ln__call *call, float *threshold)
     return call->sparse->copy ? call->saved : call->param[0];
 }
 
+/* Of the activations: the layer's sparsity itself, since the share of the weights is rounded already; momentum moves it. */
+static double resting_share(const struct ln__call *call)
+{
+    const struct ln__sparse_step *step = call->sparse;
+    return call->levels->keep == step->keep ? step->sparsity : 1 - (double)call->levels->keep / (double)step->weights;
+}
+
 void ln__sparse_forward(const struct ln__call *call)
 {
     const struct ln__sparse_step *step = call->sparse;
@@ -389,8 +396,7 @@ void ln__sparse_forward(const struct ln__call *call)
         set->topk(packed_weights(step), call->param[0], call->train ? call->levels->keep : step->keep, level, call->scratch, call->pool);
     const float *w = seen_weights(call, &threshold);
     if (!call->anew && call->rank && call->train)
-        set->topk(inputs, call->x[0], ln__sparse_keep(inputs, 1 - (double)call->levels->keep / (double)step->weights), &call->levels->activations,
-                  call->scratch, call->pool);
+        set->topk(inputs, call->x[0], ln__sparse_keep(inputs, resting_share(call)), &call->levels->activations, call->scratch, call->pool);
     if (!call->anew)
         set->compact(conv, call->n, w, threshold, step->cap, list, call->pool);
     set->forward(conv, call->n, call->x[0], w, threshold, list, bias, call->y, call->scratch, call->pool);
