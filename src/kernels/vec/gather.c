@@ -1,6 +1,7 @@
 /* Direct convolution, register-tiled: R rows of Q output pixels times K vectors of output channels stay in registers while one input value is
  * broadcast against K weight vectors. Weights of a few taps stay in the first-level cache while the tiles of a group of images pass by;
- * the input of that group, one or a few channel blocks of it, lies padded (and split by phase where strided) in a slab of scratch. */
+ * the input of that group, one or a few channel blocks of it, lies padded (and split by phase where strided) in a slab of scratch. On maps so
+ * small that most taps fall outside, each pixel is a run of its own, of the taps inside only, with the images as rows. */
 #include "kernels/vec/conv.h"
 #include "kernels/vec/tile.h"
 #include "kernels/vec/transpose.h"
@@ -10,6 +11,7 @@ struct layout {
     struct pack pack;
     const struct shape *shape;
     bool slab;
+    bool apart;          /* pixel by pixel */
     int images;          /* in a group */
     int deep;            /* input blocks in the slab */
     int rows, cols;      /* of the slab, for each image; cols counts one phase */
@@ -38,6 +40,22 @@ static const struct shape *shape_for(int rows, int cols)
     return best;
 }
 
+/* Whether tap (a, b) reads inside at pixel (qy, qx). */
+static bool reads(const struct gather *g, int a, int b, int qy, int qx)
+{
+    int y = qy * g->is + g->ty + a * g->td, x = qx * g->is + g->tx + b * g->td;
+    return y >= 0 && y < g->in_h && x >= 0 && x < g->in_w;
+}
+
+/* Whether most of what the taps read lies outside. */
+static bool mostly_outside(const struct gather *g)
+{
+    int pixels = g->ny * g->nx, taps = g->ta * g->tb, some = 0;
+    for (int i = 0; pixels <= 16 && i < pixels * taps; i++)
+        some += reads(g, i % taps / g->tb, i % taps % g->tb, i / taps / g->nx, i / taps % g->nx);
+    return pixels <= 16 && 2 * some < pixels * taps;
+}
+
 static struct layout layout_of(const struct gather *gather)
 {
     struct layout lay = {.pack = pack_of(gather->conv)};
@@ -59,7 +77,8 @@ static struct layout layout_of(const struct gather *gather)
     lay.images = (int)(((size_t)gather->n + lay.groups - 1) / lay.groups);
     lay.run = max_int(1, min_int(RUN_MAX, RUN_FLOATS / (TILE_K * LN_V * LN_V)));
     lay.deep = max_int(1, min_int(span, lay.slab ? lay.run / taps : (lay.run * (gather->transposed ? 1 : 4) + taps - 1) / taps));
-    lay.shape = shape_for(gather->ny * lay.images, gather->nx);
+    lay.apart = mostly_outside(gather);
+    lay.shape = lay.apart ? shape_for(lay.images, 1) : shape_for(gather->ny * lay.images, gather->nx);
     /* At least 16 chunks where there is that much work, for any small number of threads. */
     int runs = (gather->out_blocks + TILE_K - 1) / TILE_K;
     int cuts = gather->conv->groups > 1 ? gather->out_blocks : min_int(runs, max_int(1, (int)((16 + lay.groups - 1) / lay.groups)));
@@ -123,15 +142,16 @@ struct run {
     const float *base; /* first pixel of the group in the slab or the input */
     size_t x_image, x_row;
     int image, images, out, k;
+    int qy, qx, tall, wide; /* the pixels to do: all, or one */
     struct tile tile;
 };
 
-static float *out_at(const struct run *run, int row, int qx)
+static float *out_at(const struct run *run, int row, int q)
 {
     const struct gather *g = run->gather;
-    int image = run->image + row / g->ny, qy = row % g->ny;
+    int image = run->image + row / run->tall, y = (run->qy + row % run->tall) * g->os + g->oy, x = (run->qx + q) * g->os + g->ox;
     size_t plane = (size_t)image * (size_t)g->out_blocks + (size_t)run->out;
-    return g->out + ((plane * (size_t)g->out_h + (size_t)(qy * g->os + g->oy)) * (size_t)g->out_w + (size_t)(qx * g->os + g->ox)) * LN_V;
+    return g->out + ((plane * (size_t)g->out_h + (size_t)y) * (size_t)g->out_w + (size_t)x) * LN_V;
 }
 
 /* A tile that hangs over the edge: its rows repeat the last one, its pixels begin early; only the new ones are kept. */
@@ -167,24 +187,24 @@ static void run_tiles(struct run *run)
 {
     const struct gather *g = run->gather;
     const struct shape *shape = run->lay->shape;
-    int all = run->images * g->ny;
+    int all = run->images * run->tall;
     for (int row = 0; row < all; row += shape->rows) {
         int rows = min_int(shape->rows, all - row);
         const float *x[TILE_PIXELS];
         for (int r = 0; r < shape->rows; r++) {
-            int at = row + min_int(r, rows - 1);
-            x[r] = run->base + (size_t)(at / g->ny) * run->x_image + (size_t)(at % g->ny * g->is) * run->x_row;
+            int at = row + min_int(r, rows - 1), y = (run->qy + at % run->tall) * g->is;
+            x[r] = run->base + (size_t)(at / run->tall) * run->x_image + (size_t)y * run->x_row + run->qx * LN_V;
         }
-        for (int qx = 0; qx < g->nx; qx += shape->cols) {
-            int from = min_int(qx, g->nx - shape->cols);
+        for (int q = 0; q < run->wide; q += shape->cols) {
+            int from = min_int(q, run->wide - shape->cols);
             for (int r = 0; r < shape->rows; r++)
                 run->tile.x[r] = x[r] + from * LN_V;
-            if (from < qx || rows < shape->rows) {
-                edge_tile(run, row, rows, from, qx - from);
+            if (from < q || rows < shape->rows) {
+                edge_tile(run, row, rows, from, q - from);
                 continue;
             }
             for (int r = 0; r < shape->rows; r++)
-                run->tile.y[r] = out_at(run, row + r, qx);
+                run->tile.y[r] = out_at(run, row + r, q);
             shape->run[run->k - 1](&run->tile);
         }
     }
@@ -219,42 +239,60 @@ static void transpose_run(const struct gather *g, const struct pack *pack, int o
     }
 }
 
+/* Taps [first, first + count) of the blocks from `block` on; where pixels are apart, those that read inside at the run's pixel. */
+static void list_taps(struct run *run, int block, int first, int count)
+{
+    const struct gather *g = run->gather;
+    const struct layout *lay = run->lay;
+    struct tile *tile = &run->tile;
+    int each = g->ta * g->tb, lanes = g->transposed ? LN_V : lay->pack.lanes;
+    size_t x_block = lay->slab ? (size_t)lay->images * run->x_image : (size_t)(g->in_h * g->in_w) * LN_V;
+    tile->taps = 0;
+    for (int u = 0; u < count; u++) {
+        int b = (first + u) / each, a = (first + u) % each / g->tb, c = (first + u) % each % g->tb;
+        if (lay->apart && !reads(g, a, c, run->qy, run->qx))
+            continue;
+        int dy = g->ty + a * g->td, dx = g->tx + c * g->td;
+        if (lay->slab) {
+            dy -= lay->tmin_y;
+            dx -= lay->tmin_x;
+        }
+        int at = dx % g->is * lay->cols + dx / g->is;
+        tile->off[tile->taps] = (ptrdiff_t)((size_t)b * x_block + (size_t)dy * run->x_row + (size_t)at * LN_V);
+        tile->at[tile->taps] = u * lanes * LN_V;
+        tile->real[tile->taps++] = real_lanes(g->in_c, block + b);
+    }
+}
+
 /* All taps of input blocks [block, block + blocks) for output blocks [out, out + k). first: the outputs begin here. */
 static void run_blocks(struct run *run, int span, int block, int blocks, bool first, float *weights)
 {
     static const float zero[TILE_K * LN_V] __attribute__((aligned(64)));
     const struct gather *g = run->gather;
     const struct layout *lay = run->lay;
-    int each = g->ta * g->tb, all = each * blocks;
-    size_t x_block = lay->slab ? (size_t)lay->images * run->x_image : (size_t)(g->in_h * g->in_w) * LN_V;
+    int all = g->ta * g->tb * blocks, pieces = (all + lay->run - 1) / lay->run, step = (all + pieces - 1) / pieces;
     struct tile *tile = &run->tile;
-    tile->lanes = g->transposed ? LN_V : lay->pack.lanes;
     tile->yk = (size_t)(g->out_h * g->out_w) * LN_V;
     tile->yq = (size_t)g->os * LN_V;
-    int pieces = (all + lay->run - 1) / lay->run, each_run = (all + pieces - 1) / pieces;
-    for (int t = 0; t < all; t += each_run) {
-        tile->taps = min_int(each_run, all - t);
-        for (int u = 0; u < tile->taps; u++) {
-            int b = (t + u) / each, a = (t + u) % each / g->tb, c = (t + u) % each % g->tb;
-            int dy = g->ty + a * g->td - lay->tmin_y, dx = g->tx + c * g->td - lay->tmin_x;
-            if (!lay->slab) {
-                dy += lay->tmin_y;
-                dx += lay->tmin_x;
-            }
-            int at = dx % g->is * lay->cols + dx / g->is;
-            tile->off[u] = (ptrdiff_t)((size_t)b * x_block + (size_t)dy * run->x_row + (size_t)at * LN_V);
-            tile->real[u] = real_lanes(g->in_c, block + b);
-        }
+    for (int t = 0; t < all; t += step) {
+        int count = min_int(step, all - t);
         tile->init = first && t == 0 ? g->add ? NULL : g->bias ? g->bias + run->out * LN_V : zero : NULL;
         if (g->transposed) {
-            transpose_run(g, &lay->pack, run->out, run->k, block, t, tile->taps, weights);
+            transpose_run(g, &lay->pack, run->out, run->k, block, t, count, weights);
             tile->w = weights;
-            tile->wk = (size_t)tile->taps * LN_V * LN_V;
+            tile->wk = (size_t)count * LN_V * LN_V;
         } else {
             tile->w = g->w + (size_t)run->out * lay->pack.column + (size_t)(block - span) * lay->pack.block + (size_t)t * lay->pack.tap;
             tile->wk = lay->pack.column;
         }
-        run_tiles(run);
+        run->tall = lay->apart ? 1 : g->ny;
+        run->wide = lay->apart ? 1 : g->nx;
+        for (run->qy = 0; run->qy < g->ny; run->qy += run->tall) {
+            for (run->qx = 0; run->qx < g->nx; run->qx += run->wide) {
+                list_taps(run, block, t, count);
+                run_tiles(run);
+            }
+        }
     }
 }
 

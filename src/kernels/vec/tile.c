@@ -11,11 +11,10 @@ INLINE void tile_run(const int R, const int Q, const int K, const struct tile *t
                 tile->init ? load(tile->init + k * LN_V) : load(tile->y[r] + (size_t)q * tile->yq + (size_t)k * tile->yk);
         }
     }
-    const float *w = tile->w;
-    for (int t = 0; t < tile->taps; t++, w += tile->lanes * LN_V) {
+    for (int t = 0; t < tile->taps; t++) {
         const float *x[TILE_PIXELS];
         UNROLL for (int r = 0; r < R; r++) x[r] = tile->x[r] + tile->off[t];
-        const float *at = w;
+        const float *at = tile->w + tile->at[t];
         UNROLL4 for (int l = 0; l < tile->real[t]; l++, at += LN_V)
         {
             vf b[TILE_K];

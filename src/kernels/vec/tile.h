@@ -24,9 +24,10 @@ struct tile {
     const float *w;
     const float *init; /* K vectors (stride LN_V) to start from, else y */
     size_t wk, yk, yq; /* strides: of K in weights and in y; of pixels in y */
-    int taps, lanes;   /* lanes: stored in w for each tap */
-    ptrdiff_t off[RUN_MAX];
-    int real[RUN_MAX]; /* lanes to read of each tap's input block */
+    int taps;
+    ptrdiff_t off[RUN_MAX]; /* of each tap in x */
+    ptrdiff_t at[RUN_MAX];  /* and in w */
+    int real[RUN_MAX];      /* lanes to read of each tap's input block */
 };
 
 /* Tiles of rows x cols pixels, from the widest. */
