@@ -40,7 +40,7 @@ void LN_K(conv_unpack)(const struct ln__conv *conv, const float *w, float *canon
     }
 }
 
-static struct gather forward_of(const struct ln__conv *conv, int n)
+struct gather LN_K(gather_forward)(const struct ln__conv *conv, int n)
 {
     struct gather g = {.n = n, .conv = conv, .os = 1, .is = conv->stride, .td = 1, .ks = 1};
     g.in_c = conv->ci;
@@ -101,6 +101,17 @@ static size_t max_size(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+size_t LN_K(phases_scratch)(const struct ln__conv *conv, int n, unsigned width, gather_size *size)
+{
+    size_t most = 0;
+    for (int phase = 0; phase < conv->stride * conv->stride; phase++) {
+        struct gather g = phase_of(conv, n, phase / conv->stride, phase % conv->stride);
+        if (g.ta > 0 && g.tb > 0 && g.ny > 0 && g.nx > 0)
+            most = max_size(most, size(&g, width));
+    }
+    return most;
+}
+
 static size_t scratch_for(const struct ln__conv *conv, enum ln__pass pass, int n, unsigned width)
 {
     if (is_depthwise(conv))
@@ -112,16 +123,10 @@ static size_t scratch_for(const struct ln__conv *conv, enum ln__pass pass, int n
     if (LN_K(winograd_wins)(conv))
         return LN_K(winograd_scratch)(conv, pass == LN__INPUT_GRAD, n, width);
     if (pass == LN__FORWARD) {
-        struct gather g = forward_of(conv, n);
+        struct gather g = LN_K(gather_forward)(conv, n);
         return LN_K(gather_scratch)(&g, width);
     }
-    size_t most = 0;
-    for (int phase = 0; phase < conv->stride * conv->stride; phase++) {
-        struct gather g = phase_of(conv, n, phase / conv->stride, phase % conv->stride);
-        if (g.ta > 0 && g.tb > 0 && g.ny > 0 && g.nx > 0)
-            most = max_size(most, LN_K(gather_scratch)(&g, width));
-    }
-    return most;
+    return LN_K(phases_scratch)(conv, n, width, LN_K(gather_scratch));
 }
 
 const char *LN_K(conv_algorithm)(const struct ln__conv *conv, enum ln__pass pass)
@@ -159,7 +164,7 @@ void LN_K(conv_forward)(const struct ln__conv *conv, int n, const float *x, cons
         LN_K(winograd)(conv, false, n, x, w, bias, y, false, scratch, pool);
         return;
     }
-    struct gather g = forward_of(conv, n);
+    struct gather g = LN_K(gather_forward)(conv, n);
     g.in = x;
     g.w = w;
     g.bias = bias;
@@ -179,6 +184,25 @@ static void clear_phase(const struct gather *g)
     }
 }
 
+void LN_K(phases)(const struct ln__conv *conv, int n, const float *dy, const float *w, float *dx, bool add, float *scratch, struct ln__pool *pool,
+                  gather_run *run)
+{
+    for (int phase = 0; phase < conv->stride * conv->stride; phase++) {
+        struct gather g = phase_of(conv, n, phase / conv->stride, phase % conv->stride);
+        g.in = dy;
+        g.w = w;
+        g.out = dx;
+        g.add = add;
+        g.scratch = scratch;
+        if (g.ny < 1 || g.nx < 1)
+            continue;
+        if (g.ta > 0 && g.tb > 0)
+            run(&g, pool);
+        else if (!add)
+            clear_phase(&g);
+    }
+}
+
 void LN_K(conv_input_grad)(const struct ln__conv *conv, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
                            struct ln__pool *pool)
 {
@@ -190,20 +214,7 @@ void LN_K(conv_input_grad)(const struct ln__conv *conv, int n, const float *dy, 
         LN_K(winograd)(conv, true, n, dy, w, NULL, dx, add, scratch, pool);
         return;
     }
-    for (int phase = 0; phase < conv->stride * conv->stride; phase++) {
-        struct gather g = phase_of(conv, n, phase / conv->stride, phase % conv->stride);
-        g.in = dy;
-        g.w = w;
-        g.out = dx;
-        g.add = add;
-        g.scratch = scratch;
-        if (g.ny < 1 || g.nx < 1)
-            continue;
-        if (g.ta > 0 && g.tb > 0)
-            LN_K(gather)(&g, pool);
-        else if (!add)
-            clear_phase(&g);
-    }
+    LN_K(phases)(conv, n, dy, w, dx, add, scratch, pool, LN_K(gather));
 }
 
 struct bias {
@@ -231,6 +242,12 @@ static void bias_chunk(void *context, size_t chunk, unsigned worker)
     store(bias->dbias + chunk * LN_V, sum);
 }
 
+void LN_K(bias_grad)(const struct ln__conv *conv, int n, const float *dy, float *dbias, struct ln__pool *pool)
+{
+    struct bias bias = {n, ln__blocks(conv->co, LN_V), conv->ho * conv->wo, dy, dbias};
+    ln__pool_for(pool, (size_t)bias.blocks, bias_chunk, &bias);
+}
+
 void LN_K(conv_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
                             struct ln__pool *pool)
 {
@@ -242,8 +259,6 @@ void LN_K(conv_weight_grad)(const struct ln__conv *conv, int n, const float *x, 
         LN_K(winograd_grad)(conv, n, x, dy, dw, scratch, pool);
     else
         LN_K(spread)(conv, n, x, dy, dw, scratch, pool);
-    if (dbias) {
-        struct bias bias = {n, ln__blocks(conv->co, LN_V), conv->ho * conv->wo, dy, dbias};
-        ln__pool_for(pool, (size_t)bias.blocks, bias_chunk, &bias);
-    }
+    if (dbias)
+        LN_K(bias_grad)(conv, n, dy, dbias, pool);
 }

@@ -90,8 +90,18 @@ void LN_K(narrow_forward)(const struct ln__conv *conv, int n, const float *x, co
                           struct ln__pool *pool);
 void LN_K(narrow_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *scratch, struct ln__pool *pool);
 
-size_t LN_K(gather_scratch)(const struct gather *gather, unsigned width);
-void LN_K(gather)(const struct gather *gather, struct ln__pool *pool);
+typedef size_t gather_size(const struct gather *gather, unsigned width);
+typedef void gather_run(const struct gather *gather, struct ln__pool *pool);
+gather_size LN_K(gather_scratch);
+gather_run LN_K(gather);
+
+/* The forward pass, but for its operands; the input gradient, one phase of the stride after the other; whoever computes them. */
+struct gather LN_K(gather_forward)(const struct ln__conv *conv, int n);
+size_t LN_K(phases_scratch)(const struct ln__conv *conv, int n, unsigned width, gather_size *size);
+void LN_K(phases)(const struct ln__conv *conv, int n, const float *dy, const float *w, float *dx, bool add, float *scratch, struct ln__pool *pool,
+                  gather_run *run);
+void LN_K(bias_grad)(const struct ln__conv *conv, int n, const float *dy, float *dbias, struct ln__pool *pool);
+
 size_t LN_K(spread_scratch)(const struct ln__conv *conv, int n);
 void LN_K(spread)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *scratch, struct ln__pool *pool);
 
