@@ -14,14 +14,14 @@ static const struct {
     {"adam", "{kind: adam, lr: 1.0e-4, weight_decay: 1.0e-4}"},
 };
 
-static void check_first_step(const struct golden *golden, struct ln__net *net)
+static void check_first_step(const struct golden *golden, struct ln__net *net, const struct bounds *bounds)
 {
     fill_batch(golden, 0);
     ln__net_load(net, golden->before);
     ln__net_forward(net, golden->n, golden->x, true, NULL);
-    check_logits(golden, net);
+    check_logits(golden, net, bounds);
     ln__net_backward(net, golden->n, NULL, NULL);
-    check_gradients(golden, net);
+    check_gradients(golden, net, bounds);
 }
 
 static void check_ten_steps(const struct golden *golden, struct ln__net *net, const char *kind, double lr)
@@ -87,13 +87,33 @@ static void check_on(const struct golden *golden, const struct ln__kset *kset)
         if (ln__plan_new(&args, &plan, &fault) != 0 || ln__net_new(plan, NULL, &net, &fault) != 0)
             fail_msg("%s", fault.text);
         if (k == 0)
-            check_first_step(golden, net);
+            check_first_step(golden, net, &float_bounds);
         if (all_steps)
             check_ten_steps(golden, net, optimizers[k].name, scale * ln__optimizer_lr(&optimizer));
         ln__net_free(net);
         ln__plan_free(plan);
         ln__conf_free(conf);
     }
+}
+
+/* Products in bfloat16: the first step of every model. */
+static void check_bf16(const struct golden *golden)
+{
+    struct ln_fault fault = {0};
+    struct ln__conf *conf;
+    struct ln_choice optimizer = golden_choice("optimizer", LN_KIND_OPTIMIZER, optimizers[0].recipe, &conf);
+    const struct ln__kset *kset = ln__kset_bf16(ln__kset_best());
+    struct ln__plan_args args = {
+        .graph = golden->graph, .segment = {0, -1}, .batch = golden->n, .train = true, .kset = kset, .width = 1, .optimizer = &optimizer};
+    struct ln__plan *plan;
+    struct ln__net *net;
+    if (ln__plan_new(&args, &plan, &fault) != 0 || ln__net_new(plan, NULL, &net, &fault) != 0)
+        fail_msg("%s", fault.text);
+    print_message("%s on %s: the first step\n", golden->file, kset->name);
+    check_first_step(golden, net, &bf16_bounds);
+    ln__net_free(net);
+    ln__plan_free(plan);
+    ln__conf_free(conf);
 }
 
 static void check_file(const char *file)
@@ -108,6 +128,7 @@ static void check_file(const char *file)
             check_on(&golden, list[i]);
         }
     }
+    check_bf16(&golden);
     golden_close(&golden);
 }
 

@@ -138,11 +138,11 @@ static void check_on(const struct golden *golden, const struct ln__kset *kset)
     fill_batch(golden, 0);
     ln__net_load(net, golden->before);
     ln__net_forward(net, golden->n, golden->x, true, NULL);
-    check_logits(golden, net);
+    check_logits(golden, net, &float_bounds);
     check_masks(golden, plan, net);
     if (!slow) {
         ln__net_backward(net, golden->n, NULL, NULL);
-        check_gradients(golden, net);
+        check_gradients(golden, net, &float_bounds);
         check_steps(golden, net, ln__optimizer_lr(&sgd));
     }
     ln__net_free(net);

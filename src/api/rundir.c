@@ -112,7 +112,7 @@ static int same_recipe(const char *path, const char *old, const char *new, struc
 static int adopt_kernels(const char *path, const char *text, const struct ln__kset **kset, struct ln_fault *fault)
 {
     char name[32] = "";
-    if (sscanf(text, "# linnet %*[^,], kernels %31[a-z0-9]", name) != 1 || strcmp(name, (*kset)->name) == 0)
+    if (sscanf(text, "# linnet %*[^,], kernels %31[a-z0-9-]", name) != 1 || strcmp(name, (*kset)->name) == 0)
         return LN_OK;
     const struct ln__kset *set = ln__kset_named(name);
     if (!set)
@@ -145,6 +145,7 @@ int ln__rundir_open(const char *dir, enum ln__rundir_mode mode, const struct ln_
     bool empty;
     char path[PATH_MAX];
     int code = is_empty(dir, &empty, fault);
+    *kset = ln__recipe_kset(recipe, *kset);
     if (!code && !empty && mode == LN__RUNDIR_NEW)
         code = ln_fault_set(fault, LN_ECONFIG, "%s: not empty; --resume goes on with the run in it, --force starts anew", dir);
     if (!code && mode == LN__RUNDIR_FORCE)

@@ -9,8 +9,9 @@ struct ln__bench_steps {
     size_t models;
     long batch; /* 0: 10, 32 and 100 in turn */
     long threads;
-    long seconds;         /* of measuring a row; 0: 2 */
-    const char *sparsity; /* of swat, as text: "0.9"; NULL: dense */
+    long seconds;                /* of measuring a row; 0: 2 */
+    const char *sparsity;        /* of swat, as text: "0.9"; NULL: dense */
+    const struct ln__list *sets; /* "train.compute=bf16", as for a recipe */
 };
 
 /* Prints a row a model and batch: median seconds of a step, images a second, GFLOP/s (a multiply-add is two, counted as a direct convolution does

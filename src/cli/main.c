@@ -56,6 +56,10 @@ static int print_version(bool json)
     printf("linnet %s\nkernels:", LINNET_VERSION);
     for (size_t i = 0; i < count; i++)
         printf(" %s%s", set[i]->name, set[i]->usable() ? "" : " (not on this processor)");
+    set = ln__kset_bf16_list(&count);
+    printf("\nbfloat16:");
+    for (size_t i = 0; i < count; i++)
+        printf(" %s%s", set[i]->name, set[i]->usable() ? "" : " (not on this processor)");
     const char *mpi = ln__ranks_version();
     printf("\nlibraries: yaml %d.%d.%d, jansson %s, zstd %s, png %s, nettle, %s%s\n", major, minor, patch, jansson_version_str(),
            ZSTD_versionString(), png_get_libpng_ver(NULL), mpi ? "open mpi " : "no open mpi: one rank only", mpi ? mpi : "");

@@ -128,6 +128,11 @@ static int init(struct ln__env *env, int method_cut, struct ln_fault *fault)
 
 /* ---- opening ---- */
 
+const struct ln__kset *ln__recipe_kset(const struct ln__recipe *recipe, const struct ln__kset *kset)
+{
+    return recipe->train.compute == LN__COMPUTE_BF16 ? ln__kset_bf16(kset) : ln__kset_float(kset);
+}
+
 static int open_data(struct ln__env *env, struct ln_fault *fault)
 {
     const struct ln__recipe *recipe = env->recipe;
@@ -252,7 +257,8 @@ static int check_memory(struct ln__env *env, struct ln_fault *fault)
 int ln__env_open(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, struct ln__blobs *blobs,
                  struct ln__env *out, struct ln_fault *fault)
 {
-    *out = (struct ln__env){.recipe = recipe, .catalog = catalog, .kset = kset, .blobs = blobs, .peers = (uint32_t)recipe->data.clients};
+    *out = (struct ln__env){
+        .recipe = recipe, .catalog = catalog, .kset = ln__recipe_kset(recipe, kset), .blobs = blobs, .peers = (uint32_t)recipe->data.clients};
     struct ln__method_needs needs = {0};
     int error = open_data(out, fault);
     if (!error)

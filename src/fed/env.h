@@ -9,6 +9,7 @@
 #include "nn/submodel.h"
 #include "store/blobs.h"
 
+enum ln__compute { LN__COMPUTE_F32, LN__COMPUTE_BF16 };
 enum ln__init { LN__INIT_RANDOM, LN__INIT_PARTIAL, LN__INIT_HOLISTIC, LN__INIT_ALL };
 
 /* The recipe, as its option table (ln__recipe_options) binds it. */
@@ -36,6 +37,7 @@ struct ln__recipe {
         int64_t rounds, sample, epochs, batch;
         struct ln_choice optimizer, schedule;
         int64_t memory_mb; /* 0: any */
+        int compute;       /* enum ln__compute */
     } train;
     struct ln_choice method, sparsity, update, strategy, fleet;
     struct {
@@ -64,7 +66,7 @@ struct ln__method; /* fed/method.h */
 struct ln__env {
     const struct ln__recipe *recipe;
     const struct ln_catalog *catalog;
-    const struct ln__kset *kset;
+    const struct ln__kset *kset; /* of training steps; tests are in float */
     struct ln__set set;
     struct ln__shares shares;
     struct ln__graph *graph;
@@ -95,6 +97,8 @@ double ln__env_share(const struct ln__env *env, uint32_t client, uint32_t turn, 
 int ln__env_submodel(const struct ln__env *env, uint32_t client, uint32_t turn, struct ln__submodel **out, struct ln_fault *fault) LN_MUST_CHECK;
 int ln__env_leading(const struct ln__env *env, double share, const struct ln__submodel *within, struct ln__submodel **out,
                     struct ln_fault *fault) LN_MUST_CHECK;
+/* The kernel set that the recipe's training steps run on, where the program chose `kset`: train.compute says whether the one of bfloat16 products. */
+const struct ln__kset *ln__recipe_kset(const struct ln__recipe *recipe, const struct ln__kset *kset);
 
 /* Opens data, graph and partition, binds the method, and refuses by name what cannot go together. blobs is borrowed. */
 int ln__env_open(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, struct ln__blobs *blobs,

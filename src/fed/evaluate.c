@@ -83,8 +83,12 @@ static int evaluator_make(struct ln__evaluator *evaluator, struct ln_fault *faul
     evaluator->correct = ln__mem_zero(evaluator->batches + 1, sizeof *evaluator->correct);
     if (!evaluator->net || !evaluator->x || !evaluator->y || !evaluator->loss || !evaluator->correct)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for tests");
-    const struct ln__plan_args args = {
-        .graph = env->graph, .segment = {0, -1}, .batch = (int)evaluator->batch, .kset = env->kset, .width = 1, .sparsity = &env->recipe->sparsity};
+    const struct ln__plan_args args = {.graph = env->graph,
+                                       .segment = {0, -1},
+                                       .batch = (int)evaluator->batch,
+                                       .kset = ln__kset_float(env->kset), /* as whoever uses the model will run it */
+                                       .width = 1,
+                                       .sparsity = &env->recipe->sparsity};
     int error = ln__plan_new(&args, &evaluator->plan, fault);
     size_t sample = (size_t)env->set.c * (size_t)env->set.h * (size_t)env->set.w;
     for (unsigned w = 0; w < evaluator->width && !error; w++) {

@@ -113,6 +113,13 @@ static const struct ln_option train_options[] = {
      .min = 0,
      .max = MANY,
      .help = "most megabytes a training network may take, planned before the run; 0: any"},
+    {.key = "compute",
+     .type = LN_OPT_ENUM,
+     .offset = WITHIN(train, compute),
+     .fallback = "f32",
+     .choices = "f32|bf16",
+     .help = "how training steps multiply; bf16: convolutions and linear layers on operands rounded to bfloat16, sums and all that is kept in "
+             "float, emulated (slower) where the processor has no instruction for it"},
     {0}};
 
 static const struct ln_option codec_options[] = {

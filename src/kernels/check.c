@@ -1,5 +1,6 @@
 #include "kernels/check.h"
 #include "base/mem.h"
+#include "kernels/bf16.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -262,13 +263,15 @@ static void conv_case(struct env *env, int n, struct ln__conv conv)
     snprintf(shape, sizeof shape, "n%d %dx%dx%d -> %dx%dx%d, %dx%d stride %d groups %d", n, conv.ci, conv.hi, conv.wi, conv.co, conv.ho, conv.wo,
              conv.kh, conv.kw, conv.stride, conv.groups);
     for (int p = 0; p < 3; p++) {
-        for (int option = 0; option < 2 && wanted(env, pass[p].kernel); option++) {
+        bool own = !env->set->bf16 || ln__bf16_takes(&conv, pass[p].pass); /* else it is the float set's */
+        for (int option = 0; option < 2 && own && wanted(env, pass[p].kernel); option++) {
             struct conv_args a = {.conv = conv, .n = n, .add = option, .bias = !option};
             a.x = activation(env, n, conv.ci, conv.hi * conv.wi);
             a.y = activation(env, n, conv.co, conv.ho * conv.wo);
             a.w = make(env, (struct both){.kind = CONV, .conv = &conv});
             a.b = activation(env, 1, conv.co, 1);
-            a.scratch = take(env, env->set->conv_scratch(&conv, pass[p].pass, n + 2, 3) * sizeof(float));
+            size_t sets = env->set->conv_scratch(&conv, pass[p].pass, n + 2, 3), refs = env->ref->conv_scratch(&conv, pass[p].pass, n, 1);
+            a.scratch = take(env, (sets > refs ? sets : refs) * sizeof(float));
             struct both out[2] = {p == 0 ? a.y : p == 1 ? a.x : a.w, a.b};
             if (!env->poor)
                 compare(env, pass[p].kernel, shape, TOLERANCE, out, p == 2 && a.bias ? 2 : 1, pass[p].run, &a);
@@ -295,7 +298,8 @@ static void linear_case(struct env *env, int n, struct ln__linear linear)
             a.y = activation(env, n, linear.co, 1);
             a.w = make(env, (struct both){.kind = LINEAR, .linear = &linear});
             a.b = activation(env, 1, linear.co, 1);
-            a.scratch = take(env, env->set->linear_scratch(&linear, pass[p].pass, n + 2, 3) * sizeof(float));
+            size_t sets = env->set->linear_scratch(&linear, pass[p].pass, n + 2, 3), refs = env->ref->linear_scratch(&linear, pass[p].pass, n, 1);
+            a.scratch = take(env, (sets > refs ? sets : refs) * sizeof(float));
             struct both out[2] = {p == 0 ? a.y : p == 1 ? a.x : a.w, a.b};
             if (!env->poor)
                 compare(env, pass[p].kernel, shape, TOLERANCE, out, p == 2 && a.bias ? 2 : 1, pass[p].run, &a);
@@ -873,14 +877,15 @@ static void check_vectors(struct env *env)
 
 int ln__kernels_check(const struct ln__kset *set, const char *filter, ln__kernel_report *report, void *context)
 {
-    struct env env = {.set = set, .ref = ln__kset_named("ref"), .filter = filter, .report = report, .context = context};
+    struct env env = {.set = set, .ref = ln__kset_named(set->bf16 ? "ref-bf16" : "ref"), .filter = filter, .report = report, .context = context};
     env.key = (struct ln__key){.seed = 1, .purpose = LN__FOR_TEST};
     for (unsigned i = 0; i < WIDTHS; i++) {
         if (ln__pool_new(i + 2, &env.pool[i]) < 0)
             env.poor = true;
     }
-    if (!env.poor) {
+    if (!env.poor)
         check_convs(&env);
+    if (!env.poor && !set->bf16) { /* the rest of a bf16 set is its float set's */
         check_norms(&env);
         if (set->sandwich_forward)
             check_sandwiches(&env);

@@ -5,7 +5,8 @@
 
 #include "kernels/kernels.h"
 
-/* What a check or a timing found. Names live until the callback returns. */
+/* What a check or a timing found. Names live until the callback returns. A bf16 set is held to the reference that rounds the same, and only
+ * where it has kernels of its own. */
 struct ln__kernel_row {
     const char *kernel; /* conv_forward */
     const char *shape;  /* "n10 64x32x32 -> 64, 3x3" */

@@ -66,8 +66,9 @@ struct ln__adam {
 };
 
 struct ln__kset {
-    const char *name; /* ref, avx2, avx512, neon */
+    const char *name; /* ref, avx2, avx512, neon; of a bf16 set avx512-bf16, avx512-bf16-emulated, ... */
     int lanes;
+    bool bf16;            /* convolutions and linear layers multiply in bfloat16: bf16.h */
     bool (*usable)(void); /* on this CPU */
 
     /* -- layout: canonical NCHW floats <-> activations -- */
@@ -174,7 +175,13 @@ struct ln__kset {
 /* The sets built into this program, best first; the reference is last and always there. */
 const struct ln__kset *const *ln__kset_list(size_t *count);
 const struct ln__kset *ln__kset_best(void);              /* the first usable one */
-const struct ln__kset *ln__kset_named(const char *name); /* NULL: not built in, or not usable here */
+const struct ln__kset *ln__kset_named(const char *name); /* of all, bf16 too. NULL: not built in, or not usable here */
+
+/* bf16 sets lie apart: each stands beside a float set, whose layouts and whose every other kernel it has. For a float set the best usable one
+ * of its own (by the CPU's instruction, or emulated: there is always one), for a bf16 set itself; and back. */
+const struct ln__kset *const *ln__kset_bf16_list(size_t *count);
+const struct ln__kset *ln__kset_bf16(const struct ln__kset *set);
+const struct ln__kset *ln__kset_float(const struct ln__kset *set);
 
 static inline int ln__blocks(int c, int lanes)
 {

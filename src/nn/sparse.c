@@ -448,6 +448,9 @@ int ln__sparse_plan(struct ln__plan *plan, struct ln_fault *fault)
         here |= of_node[i] >= 0;
     if (!here || !how_of(plan->args.sparsity, &how))
         return 0;
+    if (plan->args.kset->bf16)
+        return ln_fault_set(fault, LN_ECONFIG, "sparsity %s: sparse kernels multiply in float; train.compute must be f32",
+                            plan->sparsity.plugin->name);
     char name[32];
     snprintf(name, sizeof name, "sparse-%.20s", plan->args.kset->name);
     const struct ln__sparse_kset *set = ln__sparse_kset_named(name);

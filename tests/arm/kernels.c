@@ -16,16 +16,27 @@ static void tell(void *context, const struct ln__kernel_row *row)
         printf("%s, %s: %s (%.3g)\n", row->kernel, row->shape, row->what, row->error);
 }
 
-int main(void)
+static int check_sets(const struct ln__kset *const *sets, size_t count)
 {
-    size_t count = 0;
     int failed = 0;
-    const struct ln__kset *const *sets = ln__kset_list(&count);
     for (size_t i = 0; i < count; i++) {
         struct tally tally = {0, 0};
-        int got = sets[i]->usable() ? ln__kernels_check(sets[i], NULL, tell, &tally) : 0;
+        if (!sets[i]->usable()) {
+            printf("%s: not usable here\n", sets[i]->name);
+            continue;
+        }
+        int got = ln__kernels_check(sets[i], NULL, tell, &tally);
         printf("%s: %d checks, %d failed, largest error %.2g of the output's scale\n", sets[i]->name, tally.rows, got, tally.worst);
         failed += got != 0;
     }
-    return failed > 0;
+    return failed;
+}
+
+int main(void)
+{
+    size_t floats, bf16s;
+    const struct ln__kset *const *sets = ln__kset_list(&floats);
+    int failed = check_sets(sets, floats);
+    sets = ln__kset_bf16_list(&bf16s);
+    return failed + check_sets(sets, bf16s) > 0;
 }

@@ -34,6 +34,25 @@ static void say_wrong(void *context, const struct ln__kernel_row *row)
         ln__log(LN__LOG_ERROR, "%s %s %s: %s, error %.3g", (const char *)context, row->kernel, row->shape, row->what, row->error);
 }
 
+/* Checks and times one set; of a bf16 set the products. */
+static int bench_set(const struct ln__kset *set, const char *filter, int batch, struct ln__pool *pool, struct ln__table *table,
+                     struct ln_fault *fault)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s", set->name);
+    int wrong = ln__kernels_check(set, filter, say_wrong, name);
+    if (wrong)
+        return wrong < 0 ? wrong : ln_fault_set(fault, LN_ECORRUPT, "%s: %d checks of kernels failed", name, wrong);
+    unsigned threads = ln__pool_width(pool);
+    if (set->bf16)
+        ln__log(LN__LOG_INFO, "%s: bfloat16 products agree with the reference", name);
+    else
+        ln__log(LN__LOG_INFO, "%s: all kernels agree with the reference; peak of %u thread%s %.0f GFLOP/s", name, threads, threads == 1 ? "" : "s",
+                ln__kernels_peak(set, pool));
+    struct kernel_rows rows = {table, set->name};
+    return ln__kernels_time(set, filter, batch, pool, add_kernel, &rows);
+}
+
 static int bench_kernels(struct ln__cli *cli, const char *filter, int batch, long threads, struct ln_fault *fault)
 {
     static const char *const columns[] = {"set", "kernel", "shape", ">time", ">GFLOP/s", ">GB/s"};
@@ -45,19 +64,11 @@ static int bench_kernels(struct ln__cli *cli, const char *filter, int batch, lon
     const struct ln__kset *const *set = ln__kset_list(&count);
     int code = LN_OK;
     for (size_t i = 0; i < count && !code; i++) {
-        if (!set[i]->usable())
+        if (!set[i]->usable() || (set[i]->lanes == 1 && count > 1))
             continue;
-        char name[32];
-        snprintf(name, sizeof name, "%s", set[i]->name);
-        int wrong = set[i]->lanes == 1 ? 0 : ln__kernels_check(set[i], filter, say_wrong, name);
-        if (wrong)
-            code = wrong < 0 ? wrong : ln_fault_set(fault, LN_ECORRUPT, "%s: %d checks of kernels failed", name, wrong);
-        if (!code && (set[i]->lanes > 1 || count == 1)) {
-            ln__log(LN__LOG_INFO, "%s: all kernels agree with the reference; peak of %ld thread%s %.0f GFLOP/s", name, threads,
-                    threads == 1 ? "" : "s", ln__kernels_peak(set[i], pool));
-            struct kernel_rows rows = {table, set[i]->name};
-            code = ln__kernels_time(set[i], filter, batch, pool, add_kernel, &rows);
-        }
+        code = bench_set(set[i], filter, batch, pool, table, fault);
+        if (!code)
+            code = bench_set(ln__kset_bf16(set[i]), filter, batch, pool, table, fault);
     }
     ln__pool_free(pool);
     int unsaid = ln__table_print(table, cli);
@@ -174,7 +185,8 @@ static int run(struct ln__cli *cli, int argc, char **argv)
                                                          .batch = batch,
                                                          .threads = threads ? threads : 1,
                                                          .seconds = seconds,
-                                                         .sparsity = sparsity},
+                                                         .sparsity = sparsity,
+                                                         .sets = &sets},
                                &fault);
     else if (strcmp(words.item[0], "kernels") == 0)
         code = bench_kernels(cli, words.count > 1 ? words.item[1] : NULL, batch ? (int)batch : 32, threads ? threads : 1, &fault);
@@ -193,12 +205,15 @@ const struct ln__command ln__command_bench = {
     .name = "bench",
     .usage = "bench kernels [FILTER] [--batch N] [--threads N] | sim [--dir DATA] [--set KEY=VALUE]... [--threads N] | sparse [layers] [--batch N] "
              "[--threads N] | "
-             "steps [MODEL]... [--batch N] [--threads N] [--sparsity S] [--seconds N]",
+             "steps [MODEL]... [--batch N] [--threads N] [--set train.compute=bf16] [--sparsity S] [--seconds N]",
     .summary = "kernels checked and timed; clients trained a second; images a second",
-    .help = "kernels  every kernel of every set this processor can run, checked against the reference and timed\n"
-            "sim      logistic regression on MNIST, 1000 clients, 10 a round, 100 rounds: what the machinery around the training costs\n"
-            "sparse   ResNet-18's training step, dense and 90 and 95 % sparse; layers: its convolutions, part by part\n"
-            "steps    training steps of each model, batches of 10, 32 and 100 unless told: images a second, GFLOP/s and their share of what fused\n"
-            "         multiply-adds alone reach here, and the peak memory of a process that does nothing else; --sparsity 0.9: under swat\n",
+    .help =
+        "kernels  every kernel of every set this processor can run, checked against the reference and timed; bfloat16 products too, \"emulated\"\n"
+        "         where the processor has no instruction for them\n"
+        "sim      logistic regression on MNIST, 1000 clients, 10 a round, 100 rounds: what the machinery around the training costs\n"
+        "sparse   ResNet-18's training step, dense and 90 and 95 % sparse; layers: its convolutions, part by part\n"
+        "steps    training steps of each model, batches of 10, 32 and 100 unless told: images a second, GFLOP/s and their share of what fused\n"
+        "         multiply-adds alone reach here, and the peak memory of a process that does nothing else; --sparsity 0.9: under swat;\n"
+        "         --set train.compute=bf16: with bfloat16 products\n",
     .run = run,
 };

@@ -71,6 +71,7 @@ static int read_recipe(struct job *job, struct ln_fault *fault)
         code = ln__conf_bind(job->conf, job->cli->catalog, options, sizeof job->recipe, &job->recipe, fault);
     if (code)
         return code;
+    job->kset = ln__recipe_kset(&job->recipe, job->kset);
     struct ln__recipe moved = job->recipe;
     moved.data.dir = "";
     ln__buf_init(&job->text, RECIPE_MAX);
@@ -134,7 +135,7 @@ static int open_model(struct job *job, struct ln_fault *fault)
     if (!code)
         code = ln__net_new(job->plan, job->pool, &job->net, fault);
     if (!code)
-        code = ln__classify_open(job->graph, NULL, job->kset, job->pool, (int)recipe->eval.batch, &job->classify, fault);
+        code = ln__classify_open(job->graph, NULL, ln__kset_float(job->kset), job->pool, (int)recipe->eval.batch, &job->classify, fault);
     return code;
 }
 
