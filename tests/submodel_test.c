@@ -103,6 +103,24 @@ static void test_ledger(void **state)
     assert_true(steps.device_macs < fixed.device_macs && steps.device_macs >= 6 * 30 * macs_of(8, 16, 128));
 }
 
+/* The model's narrower networks are tested beside it; width 1 is the model. */
+static void test_widths_are_tested(void **state)
+{
+    (void)state;
+    struct federation federation;
+    char text[2048];
+    federation_open(&federation);
+    recipe_of(text, sizeof text, 2, "sparsity: {kind: fjord, widths: [0.25, 1]}\n");
+    int error = federation_run(&federation, text, "eval.widths=[0.25, 1]", 3);
+    assert_int_equal(error, LN_EINTERRUPTED);
+    federation_finish(&federation, text, "eval.widths=[0.25, 1]");
+    assert_true(federation.last.width[1] == federation.last.accuracy);
+    assert_true(federation.last.width[0] > 0 && federation.last.width[0] <= 1);
+    federation_clean(&federation);
+    assert_int_equal(federation_run(&federation, text, "eval.widths=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]", 0), LN_ECONFIG);
+    federation_close(&federation);
+}
+
 /* ---- inside ---- */
 
 struct inside {
@@ -359,9 +377,9 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits),         cmocka_unit_test(test_ledger),
-                                       cmocka_unit_test(test_fold_of_two_parts), cmocka_unit_test(test_fold_of_widths),
-                                       cmocka_unit_test(test_fold_of_changes),   cmocka_unit_test(test_base_is_what_was_got),
-                                       cmocka_unit_test(test_nothing_learnt),    cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_ledger),          cmocka_unit_test(test_fold_of_two_parts),
+        cmocka_unit_test(test_fold_of_widths), cmocka_unit_test(test_fold_of_changes), cmocka_unit_test(test_base_is_what_was_got),
+        cmocka_unit_test(test_nothing_learnt), cmocka_unit_test(test_refused),         cmocka_unit_test(test_widths_are_tested)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -35,6 +35,26 @@ refuses 2 '--out FILE' "$LINNET" pretrain train.yaml
 head -c 3000 whole.safetensors.checkpoint >cut.safetensors.checkpoint
 refuses 1 'cut\.safetensors\.checkpoint: truncated' "$LINNET" pretrain train.yaml -o cut.safetensors --resume
 
+# ---- under a sparsity: thresholds too go on as they would have, and the file knows it ----
+sparse=(--set 'sparsity={kind: swat, sparsity: 0.8, period: 7, distribution: momentum}' --set 'train.optimizer={kind: sgd, lr: 0.05, momentum: 0.9}')
+pretrain train.yaml -o swat.safetensors "${sparse[@]}" --threads 1
+pretrain train.yaml -o dense.safetensors "${sparse[@]}" --set sparsity=none
+! cmp -s swat.safetensors dense.safetensors || fail "pretrain does not see the sparsity"
+mkfifo said.swat
+"$LINNET" pretrain train.yaml -o swat.part.safetensors "${sparse[@]}" >/dev/null 2>said.swat &
+pid=$!
+while read -r line; do
+    [[ $line != *"epoch 1 of 4"* ]] || kill -INT $pid
+done <said.swat
+code=0
+wait $pid || code=$?
+[[ $code != 1 ]] || pretrain train.yaml -o swat.part.safetensors "${sparse[@]}" --resume
+cmp swat.safetensors swat.part.safetensors || fail "a resumed sparse training has other weights"
+tested=$("$LINNET" pretrain train.yaml -o swat.safetensors "${sparse[@]}" --resume --json 2>/dev/null | sed -n 's/.*"test_accuracy": \([0-9.]*\).*/\1/p' | tail -1)
+seen=$("$LINNET" eval swat.safetensors --quiet --json | sed -n 's/.*"accuracy": \([0-9.]*\).*/\1/p')
+awk -v a="$tested" -v b="$seen" 'BEGIN { exit !(a != "" && a - b < 1e-6 && b - a < 1e-6) }' || fail "tested at $tested under the sparsity, eval says $seen"
+refuses 2 'has no clients' "$LINNET" pretrain train.yaml -o new.safetensors --set sparsity=fjord
+
 # ---- eval needs nothing but the file ----
 accuracy=$("$LINNET" eval whole.safetensors --quiet --json | sed -n 's/.*"accuracy": \([0-9.]*\).*/\1/p')
 [[ $accuracy == 1.0 || $accuracy == 0.[789]* ]] || fail "eval: accuracy $accuracy after learning made pictures"

@@ -172,7 +172,15 @@
     return [low, Math.min(1, Math.ceil((max + 0.015) * 20) / 20)];
   }
   const skip = new Set(["round", "time_s", "wall_s", "accuracy", "loss", "bytes_up", "bytes_down", "wire_up", "wire_down", "device_macs", "server_macs",
-    "version", "tasks", "joules", "parallelism", "device_s", "up_s", "down_s", "server_s", "idle_s", "clients", "client_mean", "client_median", "client_worst10"]);
+    "version", "tasks", "joules", "parallelism", "device_s", "up_s", "down_s", "server_s", "idle_s", "clients", "client_mean", "client_median", "client_worst10",
+    "mask_overlap_clients", "mask_overlap_rounds"]);
+  const overlaps = ["mask_overlap_clients", "mask_overlap_rounds"].filter((key) => rows.some((row) => Number.isFinite(row[key])));
+  if (overlaps.length) {
+    const card = make("section", undefined, "card"), box = make("div", undefined, "plot");
+    box.id = "overlaps";
+    card.append(make("h2", "How far masks agree"), make("p", "Entries in both masks as a share of those in either: of two clients that began with the same model (solid), and of the model at a test and the test before (dashed).", "note"), box);
+    $("figures").append(card);
+  }
   const extra = Object.keys(last).filter((key) => !skip.has(key) && known(key) && new Set(column(key)).size > 1).slice(0, 12);
   extra.forEach((key, i) => {
     const card = make("section", undefined, "card");
@@ -195,6 +203,10 @@
     draw("loss", round, [{ key: "loss", color: "--b", show: (value) => String(+value.toFixed(3)) }], fitted);
     draw("bytes", round, [{ key: "bytes_up", color: "--up", label: "from devices", show: showBytes },
       { key: "bytes_down", color: "--down", label: "to devices", dash: [7, 4], show: showBytes }], zeroed);
+    if (overlaps.length) {
+      const looks = { mask_overlap_clients: { color: "--a", label: "clients" }, mask_overlap_rounds: { color: "--b", dash: [7, 4], label: "test to test" } };
+      draw("overlaps", round, overlaps.map((key) => ({ key, ...looks[key], ...share })), (self, min, max) => [Math.max(0, min - 0.05), Math.min(1, max + 0.02)]);
+    }
     extra.forEach((key, i) => draw("figure-" + i, round, [{ key, color: "--a", show: (value) => words(Math.abs(value) >= 10000 ? count(value) : plain(value)) }], fitted));
     drawShares();
   }

@@ -115,6 +115,13 @@ static void all(struct ln_run *run, struct ln_archive *archive)
     if (!archive->error && !run->model)
         ln__archive_fail(archive, LN_ECORRUPT, "it holds no model");
     books(run, archive);
+    for (size_t i = 0; i < run->env->recipe->eval.widths.count && i < LN__WIDTHS; i++)
+        ln_archive_real(archive, &run->total.width[i]);
+    if (run->overlap) {
+        ln_archive_real(archive, &run->overlap_clients);
+        ln_archive_real(archive, &run->overlap_rounds);
+        ln__overlap_archive(run->overlap, archive);
+    }
     known(run, archive);
     clients(run, archive);
     ln__archive_mark(archive, "fleet");

@@ -47,7 +47,8 @@ struct ln__recipe {
         double every;   /* rounds between tests; 0: tests go by the clock alone */
         double every_s; /* seconds of the fleet's clock between tests; 0: tests go by rounds alone */
         int64_t batch;
-        bool per_client;
+        bool per_client, masks;
+        struct ln_reals widths;
     } eval;
     struct {
         double accuracy, bytes_mb, time_s; /* 0: none */

@@ -22,6 +22,11 @@ struct ln__evaluator {
     float **logits;          /* [width] a batch */
     uint32_t *right, *asked; /* [width][classes], [classes] */
     double *of_client;       /* [clients] */
+    /* eval.widths: one of these for each, of a part of the network */
+    struct ln__submodel *part;
+    float *part_state;
+    struct ln__evaluator *narrow[LN__WIDTHS];
+    size_t narrows;
 };
 
 void ln__evaluator_free(struct ln__evaluator *evaluator)
@@ -38,6 +43,9 @@ void ln__evaluator_free(struct ln__evaluator *evaluator)
         if (evaluator->logits)
             ln__mem_free(evaluator->logits[w]);
     }
+    for (size_t i = 0; i < evaluator->narrows; i++)
+        ln__evaluator_free(evaluator->narrow[i]);
+    ln__mem_free(evaluator->part_state);
     ln__mem_free(evaluator->logits);
     ln__mem_free(evaluator->right);
     ln__mem_free(evaluator->asked);
@@ -48,6 +56,7 @@ void ln__evaluator_free(struct ln__evaluator *evaluator)
     ln__mem_free(evaluator->loss);
     ln__mem_free(evaluator->correct);
     ln__plan_free(evaluator->plan);
+    ln__submodel_free(evaluator->part);
     ln__mem_free(evaluator);
 }
 
@@ -83,7 +92,7 @@ static int evaluator_make(struct ln__evaluator *evaluator, struct ln_fault *faul
     evaluator->correct = ln__mem_zero(evaluator->batches + 1, sizeof *evaluator->correct);
     if (!evaluator->net || !evaluator->x || !evaluator->y || !evaluator->loss || !evaluator->correct)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for tests");
-    const struct ln__plan_args args = {.graph = env->graph,
+    const struct ln__plan_args args = {.graph = evaluator->part ? ln__submodel_graph(evaluator->part) : env->graph,
                                        .segment = {0, -1},
                                        .batch = (int)evaluator->batch,
                                        .kset = ln__kset_float(env->kset), /* as whoever uses the model will run it */
@@ -98,29 +107,57 @@ static int evaluator_make(struct ln__evaluator *evaluator, struct ln_fault *faul
         if (!error && (!evaluator->x[w] || !evaluator->y[w]))
             error = ln_fault_set(fault, LN_ENOMEM, "no memory for test batches of %u", evaluator->batch);
     }
-    if (!error && env->recipe->eval.per_client)
+    if (!error && env->recipe->eval.per_client && !evaluator->part)
         error = clients_make(evaluator, fault);
     return error;
 }
 
-int ln__evaluator_new(const struct ln__env *env, struct ln__pool *pool, struct ln__evaluator **out, struct ln_fault *fault)
+/* part (the evaluator's from here on): of that network; NULL: of the whole. */
+static int evaluator_new(const struct ln__env *env, struct ln__submodel *part, struct ln__pool *pool, struct ln__evaluator **out,
+                         struct ln_fault *fault)
 {
     *out = NULL;
     struct ln__evaluator *evaluator = ln__mem_zero(1, sizeof *evaluator);
-    if (!evaluator)
+    if (!evaluator) {
+        ln__submodel_free(part);
         return ln_fault_set(fault, LN_ENOMEM, "no memory for tests");
+    }
     evaluator->env = env;
+    evaluator->part = part;
     evaluator->pool = pool;
     evaluator->width = ln__pool_width(pool);
     evaluator->batch = (uint32_t)env->recipe->eval.batch;
     evaluator->batches = ((size_t)env->set.split[LN__TEST].count + evaluator->batch - 1) / evaluator->batch;
-    int error = evaluator_make(evaluator, fault);
+    if (part)
+        evaluator->part_state = ln__mem_alloc(ln__graph_state(ln__submodel_graph(part)) * sizeof(float));
+    int error = part && !evaluator->part_state ? ln_fault_set(fault, LN_ENOMEM, "no memory for tests") : evaluator_make(evaluator, fault);
     if (error) {
         ln__evaluator_free(evaluator);
         return error;
     }
     *out = evaluator;
     return LN_OK;
+}
+
+int ln__evaluator_new(const struct ln__env *env, struct ln__pool *pool, struct ln__evaluator **out, struct ln_fault *fault)
+{
+    const struct ln_reals *widths = &env->recipe->eval.widths;
+    *out = NULL;
+    if (widths->count > LN__WIDTHS)
+        return ln_fault_set(fault, LN_ECONFIG, "eval.widths: %zu of them; expected at most %d", widths->count, LN__WIDTHS);
+    int error = evaluator_new(env, NULL, pool, out, fault);
+    for (size_t i = 0; i < widths->count && !error; i++) {
+        struct ln__submodel *part;
+        error = ln__env_leading(env, widths->item[i], NULL, &part, fault);
+        if (!error)
+            error = evaluator_new(env, part, pool, &(*out)->narrow[i], fault);
+        (*out)->narrows += !error;
+    }
+    if (error) {
+        ln__evaluator_free(*out);
+        *out = NULL;
+    }
+    return error;
 }
 
 static void count_classes(struct ln__evaluator *evaluator, int n, unsigned worker)
@@ -195,9 +232,12 @@ static struct ln__spread spread_clients(struct ln__evaluator *evaluator)
 
 int ln__evaluator_run(struct ln__evaluator *evaluator, const float *state, struct ln__evaluation *out, struct ln_fault *fault)
 {
-    (void)fault;
     double loss = 0, count = evaluator->env->set.split[LN__TEST].count;
     uint64_t correct = 0;
+    if (evaluator->part) {
+        ln__submodel_take_all(evaluator->part, state, evaluator->part_state);
+        state = evaluator->part_state;
+    }
     for (unsigned w = 0; w < evaluator->width; w++)
         ln__net_load(evaluator->net[w], state);
     if (evaluator->of_client)
@@ -210,7 +250,13 @@ int ln__evaluator_run(struct ln__evaluator *evaluator, const float *state, struc
     *out = (struct ln__evaluation){.accuracy = count > 0 ? (double)correct / count : 0, .loss = count > 0 ? loss / count : 0};
     if (evaluator->of_client)
         out->client = spread_clients(evaluator);
-    return LN_OK;
+    int error = LN_OK;
+    for (size_t i = 0; i < evaluator->narrows && !error; i++) {
+        struct ln__evaluation narrow;
+        error = ln__evaluator_run(evaluator->narrow[i], state, &narrow, fault);
+        out->width[i] = narrow.accuracy;
+    }
+    return error;
 }
 
 int ln__evaluate(const struct ln__env *env, const float *state, struct ln__pool *pool, struct ln__evaluation *out, struct ln_fault *fault)

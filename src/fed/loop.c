@@ -45,6 +45,11 @@ static int commit(struct ln_run *run, struct ln__fleet_event *event)
     }
     if (!result->update)
         return LN_OK;
+    if (run->overlap) {
+        int error = ln__overlap_update(run->overlap, result->update, event->task.model, event->task.base_version, run->fault);
+        if (error)
+            return error;
+    }
     return ln__run_know(run,
                         &(struct ln__known){.blob = result->update, .base = event->task.model, .version = event->task.base_version, .client = c});
 }
@@ -181,6 +186,8 @@ static int evaluate(struct ln_run *run)
     if (error)
         return error;
     error = ln__evaluator_run(run->evaluator, state, &found, run->fault);
+    if (!error && run->overlap)
+        error = ln__overlap_test(run->overlap, state, &run->overlap_clients, &run->overlap_rounds, run->fault);
     ln__blob_unpin(run->model);
     if (error)
         return error;
@@ -191,6 +198,7 @@ static int evaluate(struct ln_run *run)
     m->accuracy = found.accuracy;
     m->loss = found.loss;
     m->client = found.client;
+    memcpy(m->width, found.width, sizeof m->width);
     m->version = run->version;
     m->parallelism = run->on->parallelism(run->fleet);
     if (run->evaluated < 0 || found.accuracy > run->best) {

@@ -11,6 +11,8 @@ struct ln__spread {
     double mean, median, worst10; /* worst10: mean of the worst tenth, one at least */
 };
 
+#define LN__WIDTHS 8 /* of the model that are tested too, at most (recipe: eval.widths) */
+
 /* A line of metrics.jsonl; the last one is the summary's. */
 struct ln__metrics {
     double round, time_s, wall_s, accuracy, loss;
@@ -19,6 +21,7 @@ struct ln__metrics {
     uint64_t device_macs, server_macs;
     double joules, parallelism;
     struct ln__spread client; /* with eval.per_client */
+    double width[LN__WIDTHS]; /* accuracy, of the widths that eval.widths names */
     uint64_t tasks, dropped, refused;
 };
 
@@ -39,6 +42,7 @@ int ln__loop_run(const struct ln__loop_args *args, struct ln__metrics *last, str
 struct ln__evaluation {
     double accuracy, loss;
     struct ln__spread client; /* with eval.per_client */
+    double width[LN__WIDTHS]; /* accuracy */
 };
 int ln__evaluate(const struct ln__env *env, const float *state, struct ln__pool *pool, struct ln__evaluation *out,
                  struct ln_fault *fault) LN_MUST_CHECK;

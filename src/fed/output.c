@@ -127,10 +127,19 @@ static json_t *metrics_line(const struct ln_run *run)
     put_real(line, "wall_s", m->wall_s);
     put_real(line, "accuracy", m->accuracy);
     put_real(line, "loss", m->loss);
+    for (size_t i = 0; i < run->env->recipe->eval.widths.count && i < LN__WIDTHS; i++) {
+        char key[40];
+        snprintf(key, sizeof key, "accuracy_at_%g", run->env->recipe->eval.widths.item[i]);
+        put_real(line, key, m->width[i]);
+    }
     if (run->env->recipe->eval.per_client) {
         put_real(line, "client_mean", m->client.mean);
         put_real(line, "client_median", m->client.median);
         put_real(line, "client_worst10", m->client.worst10);
+    }
+    if (run->overlap) {
+        put_real(line, "mask_overlap_clients", run->overlap_clients);
+        put_real(line, "mask_overlap_rounds", run->overlap_rounds);
     }
     put_count(line, "bytes_up", m->bytes_up);
     put_count(line, "bytes_down", m->bytes_down);

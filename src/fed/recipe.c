@@ -160,6 +160,18 @@ static const struct ln_option eval_options[] = {
      .offset = WITHIN(eval, per_client),
      .fallback = "false",
      .help = "accuracy of each client too: of the test samples, weighted by the labels it holds; mean, median and worst tenth"},
+    {.key = "masks",
+     .type = LN_OPT_BOOL,
+     .offset = WITHIN(eval, masks),
+     .fallback = "false",
+     .help = "with a sparsity: how far the masks of clients, and of the model from test to test, agree (Jaccard index)"},
+    {.key = "widths",
+     .type = LN_OPT_REALS,
+     .offset = WITHIN(eval, widths),
+     .fallback = "[]",
+     .min = 0.001,
+     .max = 1,
+     .help = "accuracy of narrower networks too: the leading channels of each layer, these shares of them (FjORD); at most 8"},
     {0}};
 
 static const struct ln_option stop_options[] = {{.key = "accuracy",

@@ -48,7 +48,8 @@ int ln__run_open(struct ln_run *run, const struct ln__loop_args *args, struct ln
     if (!run->changed || !run->self || !run->busy || !run->turn || !run->keep || !run->keep_round || !run->traffic || !run->took_part || !run->list ||
         !run->drawn)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for %zu clients", n);
-    return ln__evaluator_new(env, run->on->pool(run->fleet), &run->evaluator, fault);
+    int error = ln__overlap_new(env, &run->overlap, fault);
+    return error ? error : ln__evaluator_new(env, run->on->pool(run->fleet), &run->evaluator, fault);
 }
 
 void ln__run_close(struct ln_run *run)
@@ -79,6 +80,7 @@ void ln__run_close(struct ln_run *run)
     ln__mem_free(run->drawn);
     ln__mem_free(run->changed);
     ln__evaluator_free(run->evaluator);
+    ln__overlap_free(run->overlap);
     ln__journal_close(run->journal);
     ln__buf_fini(&run->saved);
     ln__output_close(run);

@@ -6,6 +6,7 @@
 #include "fed/archive.h"
 #include "fed/evaluate.h"
 #include "fed/loop.h"
+#include "fed/overlap.h"
 #include "store/journal.h"
 
 /* A blob the strategy may hold on to: an update with the model it started from and whose it is, or a published model with its version. Forgotten when
@@ -68,7 +69,9 @@ struct ln_run {
     uint64_t participants;
     double evaluated; /* progress of the last test */
     double best, best_round;
-    bool published; /* since the last look */
+    bool published;                         /* since the last look */
+    struct ln__overlap *overlap;            /* NULL: masks are not compared */
+    double overlap_clients, overlap_rounds; /* at the last test */
     struct ln__note note[64];
     size_t notes;
 

@@ -193,8 +193,8 @@ int ln__ranks_open(const struct ln__env *env, struct ln__ranks **out, struct ln_
         MPI_Abort(MPI_COMM_WORLD, 1); /* the others wait */
     ranks->env = env;
     ranks->count = (unsigned)size;
-    ranks->bring =
-        strcmp(env->recipe->update.plugin->name, "all") != 0 || ln__env_submodels(env) || strcmp(env->recipe->strategy.plugin->name, "fedasync") == 0;
+    ranks->bring = strcmp(env->recipe->update.plugin->name, "all") != 0 || ln__env_submodels(env) || env->recipe->eval.masks ||
+                   strcmp(env->recipe->strategy.plugin->name, "fedasync") == 0;
     ln__buf_init(&ranks->buf, INT_MAX);
     struct ln__wire_oath oath = ln__wire_oath(env);
     MPI_Bcast(&oath, sizeof oath, MPI_BYTE, 0, MPI_COMM_WORLD);

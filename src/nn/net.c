@@ -116,6 +116,11 @@ void ln__net_updates_restore(struct ln__net *net, uint64_t updates)
     net->updates = updates;
 }
 
+void ln__net_rank_anew(struct ln__net *net)
+{
+    net->steps = 0;
+}
+
 /* A slot lies as the weights do. */
 void ln__net_slot_store(const struct ln__net *net, int slot, float *state)
 {

@@ -153,6 +153,8 @@ uint64_t ln__net_updates(const struct ln__net *net);
 void ln__net_slot_store(const struct ln__net *net, int slot, float *state);
 void ln__net_slot_restore(struct ln__net *net, int slot, const float *state);
 void ln__net_updates_restore(struct ln__net *net, uint64_t updates);
+/* The next training step finds a sparsity's thresholds, as the first one after a load does: where a training may be interrupted. */
+void ln__net_rank_anew(struct ln__net *net);
 /* g += mu (w - anchor) before the update; anchor is what ln__net_load brought (kept only where asked for at bind: see ln__net_anchor). */
 int ln__net_anchor(struct ln__net *net, struct ln_fault *fault) LN_MUST_CHECK; /* keep a copy of the loaded weights from now on */
 void ln__net_proximal(struct ln__net *net, double mu);

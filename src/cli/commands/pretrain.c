@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cli/classify.h"
 #include "fed/about.h"
+#include "nn/sparsity.h"
 #include "tensor/safetensors.h"
 #include <inttypes.h>
 #include <limits.h>
@@ -47,10 +48,10 @@ struct job {
 
 /* ---- the recipe: those of its keys that mean something here; any other is unknown ---- */
 
-enum { ROWS = 6 };
+enum { ROWS = 7 };
 static void own_options(struct ln_option out[ROWS + 1])
 {
-    static const char *const wanted[ROWS] = {"name", "seed", "model", "data", "train", "eval"};
+    static const char *const wanted[ROWS] = {"name", "seed", "model", "data", "train", "sparsity", "eval"};
     for (int i = 0; i < ROWS; i++) {
         const struct ln_option *row = ln__recipe_options;
         while (row->type != LN_OPT_END && strcmp(row->key, wanted[i]) != 0)
@@ -94,6 +95,7 @@ static int first_weights(struct job *job, struct ln_fault *fault)
     const char *from = job->recipe.model.init.from;
     int kind = job->recipe.model.init.kind, cut = (int)job->recipe.model.init.cut;
     ln__graph_init(job->graph, (uint64_t)job->recipe.seed, job->state);
+    ln__sparse_init(job->graph, &job->recipe.sparsity, job->state);
     if (kind == LN__INIT_RANDOM && !from[0])
         return LN_OK;
     if (kind == LN__INIT_RANDOM || !from[0])
@@ -115,6 +117,11 @@ static int open_model(struct job *job, struct ln_fault *fault)
                                           .classes = recipe->model.classes ? (int)recipe->model.classes : job->set.classes,
                                           .norm = (enum ln__norm)recipe->model.norm};
     ln__about_set(&job->set, &recipe->data.set, about);
+    if (((const struct ln__sparsity *)(const void *)recipe->sparsity.plugin)->how)
+        about->sparsity = recipe->sparsity;
+    if (((const struct ln__sparsity *)(const void *)recipe->sparsity.plugin)->submodel)
+        return ln_fault_set(fault, LN_ECONFIG, "sparsity: %s is which part of the network a client has; this training has no clients",
+                            recipe->sparsity.plugin->name);
     int code = ln__model_graph(&about->model, &about->args, &job->graph, fault);
     if (!code)
         code = ln__set_fits(&job->set, job->graph, fault);
@@ -130,12 +137,13 @@ static int open_model(struct job *job, struct ln_fault *fault)
                                        .kset = job->kset,
                                        .width = threads,
                                        .optimizer = &recipe->train.optimizer,
+                                       .sparsity = &recipe->sparsity,
                                        .memory_max = (size_t)recipe->train.memory_mb * 1000000};
     code = ln__plan_new(&plan, &job->plan, fault);
     if (!code)
         code = ln__net_new(job->plan, job->pool, &job->net, fault);
     if (!code)
-        code = ln__classify_open(job->graph, NULL, ln__kset_float(job->kset), job->pool, (int)recipe->eval.batch, &job->classify, fault);
+        code = ln__classify_open(job->graph, &recipe->sparsity, ln__kset_float(job->kset), job->pool, (int)recipe->eval.batch, &job->classify, fault);
     return code;
 }
 
@@ -316,6 +324,7 @@ static int train_epoch(struct job *job, float *figure, struct ln_fault *fault)
     uint32_t count = job->set.split[LN__TRAIN].count, batch = (uint32_t)recipe->train.batch, batches = (count + batch - 1) / batch, correct = 0;
     double lr = ln__optimizer_lr(&recipe->train.optimizer), loss_sum = 0;
     ln__epoch_order(key, (uint32_t)job->epoch, job->order, count);
+    ln__net_rank_anew(job->net); /* an epoch depends on nothing that a checkpoint between epochs lacks */
     for (uint32_t b = 0; b < batches; b++) {
         if (job->cli->stop && *job->cli->stop)
             return LN_EINTERRUPTED;
@@ -469,8 +478,9 @@ const struct ln__command ln__command_pretrain = {
     .name = "pretrain",
     .usage = "pretrain RECIPE -o OUT [--set KEY=VALUE]... [--threads N] [--resume | --force]",
     .summary = "trains one model on a whole data set, for others to start from",
-    .help = "Of a recipe the keys name, seed, model, data (set, dir, augment), train (epochs, batch, optimizer, schedule, memory_mb) and eval.batch\n"
-            "count; a key of federations is an error, their numbers in data and train are passed over. The schedule runs over epochs. OUT is\n"
-            "written after every epoch, and beside it OUT.checkpoint, from which --resume goes on to the same bits, with any number of threads.\n",
+    .help =
+        "Of a recipe the keys name, seed, model, data (set, dir, augment), train (epochs, batch, optimizer, schedule, memory_mb), sparsity and\n"
+        "eval.batch count; a key of federations is an error, their numbers in data and train are passed over. The schedule runs over epochs. OUT is\n"
+        "written after every epoch, and beside it OUT.checkpoint, from which --resume goes on to the same bits, with any number of threads.\n",
     .run = run,
 };
