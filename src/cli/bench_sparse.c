@@ -4,75 +4,150 @@
 #include "cli/bench_steps.h"
 #include "cli/model.h"
 #include "kernels/sparse_check.h"
+#include "nn/layer.h"
+#include "nn/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define STEPS 10 /* between two searches for thresholds, and in one measurement */
-#define FOR_S 2.0
+#define ROUNDS 3
 #define REPEATS 5
 
-static void ten_steps(void *context, uint64_t number)
-{
-    for (uint64_t i = 0; i < STEPS; i++)
-        ln__bench_step(context, number * STEPS + i);
-}
+/* The nets of one table: all train in turns, so that each meets the same machine. */
+static const struct rival {
+    const char *name;
+    double sparsity;
+    int period;
+} rivals[] = {{"dense", 0, 10}, {"90 %", 0.9, 10}, {"90 %", 0.9, 1}, {"95 %", 0.95, 10}, {"95 %", 0.95, 1}};
+#define RIVALS (sizeof rivals / sizeof *rivals)
 
-/* Seconds of one step, the searches in their share; sparsity 0: dense. Clients' nets train from a load on, so the first steps count too. */
-static int time_step(const struct ln__cli *cli, int batch, unsigned threads, double sparsity, int period, double *out, struct ln_fault *fault)
+/* Where a step's time goes. */
+enum part { SPARSE_FORWARD, SPARSE_BACKWARD, DENSE, NORM, OTHER, UPDATE, PARTS };
+
+static int open_net(const struct ln__cli *cli, int batch, unsigned threads, const struct rival *rival, struct ln__bench *out, struct ln_fault *fault)
 {
     char text[16];
-    snprintf(text, sizeof text, "%g", sparsity);
+    snprintf(text, sizeof text, "%g", rival->sparsity);
     struct ln__conf *conf = NULL;
     struct ln_choice swat;
-    struct ln__bench bench = {0};
-    int code = ln__bench_swat(cli, text, period, &conf, &swat, fault);
+    int code = ln__bench_swat(cli, text, rival->period, &conf, &swat, fault);
     if (!code) {
         const struct ln__bench_args args = {.model = "resnet18", .batch = batch, .threads = threads, .kset = cli->kset, .sparsity = &swat};
-        code = ln__bench_open(cli, &args, &bench, fault);
+        code = ln__bench_open(cli, &args, out, fault);
     }
-    if (!code)
-        *out = ln__bench_time(ten_steps, &bench, FOR_S) / STEPS;
-    ln__bench_close(&bench);
     ln__conf_free(conf);
     return code;
 }
 
-static void add_step(struct ln__table *table, const char *what, int batch, unsigned threads, const double *took, double dense)
+static int by_value(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static double median(const double *x, size_t count)
+{
+    double sorted[ROUNDS];
+    memcpy(sorted, x, count * sizeof *x);
+    qsort(sorted, count, sizeof *sorted, by_value);
+    return sorted[count / 2];
+}
+
+/* Seconds of a step of each rival: a search for thresholds and the steps it serves, then the next rival; a first round does not count. */
+static void time_rivals(struct ln__bench *net, double took[RIVALS][ROUNDS])
+{
+    for (int round = -1; round < ROUNDS; round++) {
+        for (size_t i = 0; i < RIVALS; i++) {
+            double from = ln__clock_mono();
+            int steps = round < 0 ? 2 : STEPS;
+            for (int k = 0; k < steps; k++)
+                ln__bench_step(&net[i], (uint64_t)k);
+            if (round >= 0)
+                took[i][round] = (ln__clock_mono() - from) / steps;
+        }
+    }
+}
+
+static int time_parts(struct ln__bench *net, double part[PARTS])
+{
+    double forward[LN__NODES], backward[LN__NODES], whole, rest;
+    int code = ln__bench_layers(net, STEPS, forward, backward, &whole);
+    rest = whole;
+    for (int i = 0; i < PARTS; i++)
+        part[i] = 0;
+    for (int i = 0; i < net->plan->steps && !code; i++) {
+        const struct ln__plan_step *step = &net->plan->step[i];
+        const char *kind = net->graph->node[step->node].layer->name;
+        double ahead = forward[step->node], back = backward[step->node];
+        rest -= ahead + back;
+        if (step->sparse.set) {
+            part[SPARSE_FORWARD] += ahead;
+            part[SPARSE_BACKWARD] += back;
+        } else {
+            part[strcmp(kind, "batchnorm") == 0 ? NORM : strcmp(kind, "conv2d") == 0 || strcmp(kind, "linear") == 0 ? DENSE : OTHER] += ahead + back;
+        }
+    }
+    part[UPDATE] = rest;
+    return code;
+}
+
+static void add_rival(struct ln__table *table, const struct rival *rival, int batch, unsigned threads, double took[RIVALS][ROUNDS], size_t i,
+                      const double part[PARTS])
 {
     char shown[32];
-    ln__table_text(table, "%s", what);
+    double step = median(took[i], ROUNDS), gain[ROUNDS], sum = 0;
+    for (int k = 0; k < ROUNDS; k++)
+        gain[k] = took[0][k] / took[i][k];
+    ln__table_text(table, "%s", rival->name);
     ln__table_number(table, batch, NULL);
     ln__table_number(table, threads, NULL);
-    for (int i = 0; i < 2; i++) {
-        ln__table_number(table, took[i], ln__show_time(took[i], shown));
-        snprintf(shown, sizeof shown, "%.2f", dense / took[i]);
-        ln__table_number(table, dense / took[i], shown);
+    ln__table_number(table, rival->period, i == 0 ? "" : NULL);
+    ln__table_number(table, step, ln__show_time(step, shown));
+    snprintf(shown, sizeof shown, "%.2f", median(gain, ROUNDS));
+    ln__table_number(table, median(gain, ROUNDS), shown);
+    for (int k = 0; k < PARTS; k++)
+        sum += part[k];
+    for (int k = 0; k < PARTS; k++) {
+        snprintf(shown, sizeof shown, "%.0f %%", 100 * part[k] / sum);
+        ln__table_number(table, part[k] / sum, shown);
     }
+}
+
+static int bench_case(const struct ln__cli *cli, int batch, unsigned threads, struct ln__table *table, struct ln_fault *fault)
+{
+    struct ln__bench net[RIVALS] = {0};
+    double took[RIVALS][ROUNDS], part[PARTS];
+    int code = LN_OK;
+    for (size_t i = 0; i < RIVALS && !code; i++)
+        code = open_net(cli, batch, threads, &rivals[i], &net[i], fault);
+    if (!code)
+        time_rivals(net, took);
+    for (size_t i = 0; i < RIVALS && !code; i++) {
+        code = time_parts(&net[i], part);
+        if (code)
+            ln_fault_set(fault, code, "no memory to time the layers");
+        else
+            add_rival(table, &rivals[i], batch, threads, took, i, part);
+    }
+    for (size_t i = 0; i < RIVALS; i++)
+        ln__bench_close(&net[i]);
+    return code;
 }
 
 int ln__bench_sparse_steps(struct ln__cli *cli, long threads, long batch, struct ln_fault *fault)
 {
-    static const char *const columns[] = {"resnet18", ">batch", ">threads", ">step, period 10", ">times dense", ">step, period 1", ">times dense "};
-    static const double sparsities[] = {0, 0.9, 0.95};
-    static const char *const names[] = {"dense", "90 %", "95 %"};
+    static const char *const columns[] = {
+        "resnet18",         ">batch",        ">threads", ">period", ">step",        ">times dense", ">top-K, lists, forward",
+        ">sparse backward", ">dense layers", ">norms",   ">other",  ">update, loss"};
     const int batches[] = {batch ? (int)batch : 10, 32};
     const unsigned widths[] = {threads ? (unsigned)threads : 1, 2};
     struct ln__table *table = ln__table_new(columns, sizeof columns / sizeof *columns);
     int code = LN_OK;
     for (int b = 0; b < (batch ? 1 : 2); b++) {
-        for (int w = 0; w < (threads ? 1 : 2); w++) {
-            double dense = 0;
-            for (int s = 0; s < 3 && !code; s++) {
-                double took[2];
-                ln__progress("bench", "steps", (double)(b * 6 + w * 3 + s), 12, names[s]);
-                code = time_step(cli, batches[b], widths[w], sparsities[s], STEPS, &took[0], fault);
-                took[1] = took[0];
-                if (!code && s > 0)
-                    code = time_step(cli, batches[b], widths[w], sparsities[s], 1, &took[1], fault);
-                dense = s == 0 ? took[0] : dense;
-                if (!code)
-                    add_step(table, names[s], batches[b], widths[w], took, dense);
-            }
+        for (int w = 0; w < (threads ? 1 : 2) && !code; w++) {
+            ln__progress("bench", "cases", (double)(2 * b + w), 4, "resnet18");
+            code = bench_case(cli, batches[b], widths[w], table, fault);
         }
     }
     ln__progress_end();
@@ -91,7 +166,7 @@ static void add_times(struct ln__table *table, const struct ln__sparse_layer *la
     snprintf(shown, sizeof shown, "%g %%", 100 * sparsity);
     ln__table_number(table, sparsity, shown);
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-        snprintf(shown, sizeof shown, "%.3f", part[i]);
+        snprintf(shown, sizeof shown, "%.3f (%.0f %%)", part[i], 100 * (i < 2 ? part[i] / STEPS : part[i]) / (rare + often));
         ln__table_number(table, part[i], shown);
     }
     const double sums[] = {dense, rare + often, dense / (rare + often), dense / (part[0] + part[1] + often)};

@@ -1,6 +1,8 @@
 #include "cli/model.h"
 #include "base/log.h"
+#include "nn/plan.h"
 #include <stdlib.h>
+#include <string.h>
 
 int ln__bench_open(const struct ln__cli *cli, const struct ln__bench_args *args, struct ln__bench *out, struct ln_fault *fault)
 {
@@ -71,6 +73,8 @@ void ln__bench_close(struct ln__bench *bench)
     ln__plan_free(bench->plan);
     ln__pool_free(bench->pool);
     ln__graph_free(bench->graph);
+    ln__mem_free(bench->timed);
+    ln__mem_free(bench->inner);
     ln__mem_free(bench->x);
     ln__mem_free(bench->label);
     ln__conf_free(bench->model_conf);
@@ -99,4 +103,66 @@ double ln__bench_time(void (*run)(void *context, uint64_t number), void *context
     }
     qsort(took, count, sizeof *took, by_value);
     return took[count / 2];
+}
+
+static struct {
+    const struct ln__bench *bench;
+    double *forward, *backward;
+} clockwork;
+
+static void timed_forward(const struct ln__call *call)
+{
+    double from = ln__clock_mono();
+    ptrdiff_t node = call->node - clockwork.bench->graph->node;
+    clockwork.bench->inner[node]->forward(call);
+    clockwork.forward[node] += ln__clock_mono() - from;
+}
+
+static void timed_backward(const struct ln__call *call)
+{
+    double from = ln__clock_mono();
+    ptrdiff_t node = call->node - clockwork.bench->graph->node;
+    clockwork.bench->inner[node]->backward(call);
+    clockwork.backward[node] += ln__clock_mono() - from;
+}
+
+static int put_clocks(struct ln__bench *bench)
+{
+    struct ln__plan *plan = bench->plan;
+    if (bench->timed && bench->inner)
+        return LN_OK;
+    bench->timed = ln__mem_zero((size_t)plan->steps + 1, sizeof *bench->timed);
+    bench->inner = ln__mem_zero((size_t)bench->graph->nodes, sizeof *bench->inner);
+    if (!bench->timed || !bench->inner)
+        return LN_ENOMEM;
+    for (int i = 0; i < plan->steps; i++) {
+        bench->timed[i] = *plan->step[i].layer;
+        bench->inner[plan->step[i].node] = plan->step[i].layer;
+        bench->timed[i].forward = timed_forward;
+        bench->timed[i].backward = timed_backward;
+        plan->step[i].layer = &bench->timed[i];
+    }
+    return LN_OK;
+}
+
+int ln__bench_layers(struct ln__bench *bench, uint64_t steps, double *forward, double *backward, double *whole)
+{
+    size_t nodes = (size_t)bench->graph->nodes;
+    int code = put_clocks(bench);
+    if (code)
+        return code;
+    memset(forward, 0, nodes * sizeof *forward);
+    memset(backward, 0, nodes * sizeof *backward);
+    clockwork.bench = bench;
+    clockwork.forward = forward;
+    clockwork.backward = backward;
+    double from = ln__clock_mono();
+    for (uint64_t k = 0; k < steps; k++)
+        ln__bench_step(bench, k);
+    *whole = (ln__clock_mono() - from) / (double)steps;
+    for (size_t i = 0; i < nodes; i++) {
+        forward[i] /= (double)steps;
+        backward[i] /= (double)steps;
+    }
+    return LN_OK;
 }

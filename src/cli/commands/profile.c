@@ -5,27 +5,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* The layers of the plan are replaced by ones that look at the clock around the real ones: so what is timed is the step as it runs, fused and
- * planned. One profile a process. */
-static struct {
-    const struct ln__node *node;    /* the graph's first */
-    const struct ln__layer **layer; /* per node: what runs in its place; NULL: another's step does its work */
-    double *forward, *backward;     /* per node: seconds so far */
-} clockwork;
-
-static void timed_forward(const struct ln__call *call)
-{
-    double from = ln__clock_mono();
-    clockwork.layer[call->node - clockwork.node]->forward(call);
-    clockwork.forward[call->node - clockwork.node] += ln__clock_mono() - from;
-}
-
-static void timed_backward(const struct ln__call *call)
-{
-    double from = ln__clock_mono();
-    clockwork.layer[call->node - clockwork.node]->backward(call);
-    clockwork.backward[call->node - clockwork.node] += ln__clock_mono() - from;
-}
+struct times {
+    double *forward, *backward; /* seconds, per node */
+};
 
 static double resident_peak(void)
 {
@@ -44,56 +26,29 @@ static void forward(void *context, uint64_t number)
     ln__bench_forward(context);
 }
 
-/* Each layer's mean over `steps` steps. */
-static int time_layers(struct ln__bench *bench, uint64_t steps, struct ln__layer *layers)
-{
-    struct ln__plan *plan = bench->plan;
-    int nodes = bench->graph->nodes;
-    clockwork.node = bench->graph->node;
-    clockwork.forward = ln__mem_zero((size_t)nodes, sizeof(double));
-    clockwork.backward = ln__mem_zero((size_t)nodes, sizeof(double));
-    clockwork.layer = ln__mem_zero((size_t)nodes, sizeof(struct ln__layer *));
-    if (!clockwork.forward || !clockwork.backward || !clockwork.layer)
-        return LN_ENOMEM;
-    for (int i = 0; i < plan->steps; i++) {
-        layers[i] = *plan->step[i].layer;
-        clockwork.layer[plan->step[i].node] = plan->step[i].layer;
-        layers[i].forward = timed_forward;
-        layers[i].backward = timed_backward;
-        plan->step[i].layer = &layers[i];
-    }
-    for (uint64_t k = 0; k < steps; k++)
-        ln__bench_step(bench, k);
-    for (int i = 0; i < nodes; i++) {
-        clockwork.forward[i] /= (double)steps;
-        clockwork.backward[i] /= (double)steps;
-    }
-    return LN_OK;
-}
-
-static int print_layers(const struct ln__cli *cli, const struct ln__bench *bench)
+static int print_layers(const struct ln__cli *cli, const struct ln__bench *bench, const struct times *times)
 {
     static const char *const columns[] = {"layer", "kind", "output", ">parameters", ">MACs", ">forward", ">backward", ">share"};
     const struct ln__graph *graph = bench->graph;
     struct ln__table *table = ln__table_new(columns, sizeof columns / sizeof *columns);
     double all = 0;
     for (int i = 1; i < graph->nodes; i++)
-        all += clockwork.forward[i] + clockwork.backward[i];
+        all += times->forward[i] + times->backward[i];
     for (int i = 1; i < graph->nodes; i++) {
         const struct ln__node *node = &graph->node[i];
-        double params = 0, both = clockwork.forward[i] + clockwork.backward[i];
+        double params = 0, both = times->forward[i] + times->backward[i];
         char shown[32];
         for (int k = 0; k < node->params; k++)
             params += graph->param[node->param[k]].buffer ? 0 : (double)graph->param[node->param[k]].count;
         if (node->layer->view && !cli->json)
             continue;
         ln__table_text(table, "%s", node->name);
-        ln__table_text(table, "%s", clockwork.layer[i] ? clockwork.layer[i]->name : node->layer->name);
+        ln__table_text(table, "%s", bench->inner[i] ? bench->inner[i]->name : node->layer->name);
         ln__table_text(table, "%dx%dx%d", node->shape.c, node->shape.h, node->shape.w);
         ln__table_number(table, params, params > 0 ? NULL : "");
         ln__table_number(table, (double)node->macs, node->macs ? ln__show_count((double)node->macs, shown) : "");
-        ln__table_number(table, clockwork.forward[i], both > 0 ? ln__show_time(clockwork.forward[i], shown) : "fused");
-        ln__table_number(table, clockwork.backward[i], both > 0 ? ln__show_time(clockwork.backward[i], shown) : "");
+        ln__table_number(table, times->forward[i], both > 0 ? ln__show_time(times->forward[i], shown) : "fused");
+        ln__table_number(table, times->backward[i], both > 0 ? ln__show_time(times->backward[i], shown) : "");
         snprintf(shown, sizeof shown, "%.1f %%", all > 0 ? 100 * both / all : 0);
         ln__table_number(table, all > 0 ? both / all : 0, both > 0 ? shown : "");
     }
@@ -103,17 +58,21 @@ static int print_layers(const struct ln__cli *cli, const struct ln__bench *bench
 static int profile(struct ln__cli *cli, const struct ln__bench_args *args, struct ln_fault *fault)
 {
     struct ln__bench bench;
-    struct ln__layer *layers = NULL;
+    struct times times = {0};
     double before = resident_peak();
     int code = ln__bench_open(cli, args, &bench, fault);
     if (!code) {
         double once = ln__bench_time(step, &bench, 1), peak = resident_peak(), test = ln__bench_time(forward, &bench, 0.5);
         struct ln__plan_memory plan;
         ln__plan_memory(bench.plan, &plan);
-        layers = ln__mem_zero((size_t)bench.plan->steps + 1, sizeof *layers);
-        code = layers ? time_layers(&bench, once < 0.05 ? 20 : 5, layers) : LN_ENOMEM;
+        double timed;
+        times.forward = ln__mem_zero((size_t)bench.graph->nodes, sizeof(double));
+        times.backward = ln__mem_zero((size_t)bench.graph->nodes, sizeof(double));
+        code = times.forward && times.backward ? LN_OK : LN_ENOMEM;
         if (!code)
-            code = print_layers(cli, &bench);
+            code = ln__bench_layers(&bench, once < 0.05 ? 20 : 5, times.forward, times.backward, &timed);
+        if (!code)
+            code = print_layers(cli, &bench, &times);
         if (!code && !cli->json) {
             char text[6][32];
             uint64_t macs = ln__segment_macs(bench.graph, (struct ln__segment){0, -1}),
@@ -132,10 +91,8 @@ static int profile(struct ln__cli *cli, const struct ln__bench_args *args, struc
         }
     }
     ln__bench_close(&bench);
-    ln__mem_free(layers);
-    ln__mem_free(clockwork.forward);
-    ln__mem_free(clockwork.backward);
-    ln__mem_free(clockwork.layer);
+    ln__mem_free(times.forward);
+    ln__mem_free(times.backward);
     return code;
 }
 
