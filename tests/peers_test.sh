@@ -31,7 +31,14 @@ grep -q 'pair 1: Linnet 100.0, PyTorch 50.0 images/s (channels_last), 2.00 times
 grep -qF '| cnn5x5 | 10 | 1 | 3 | 50.0 (channels_last) | 90.0 | 1.80 (1.60 to 2.00) | 8, 25 % | 80 | 40 |' table.out || fail "the table: $(cat table.out)"
 HAD=0.8 "$peers" --out busy.jsonl "${pairs[@]}" --pairs 1 --tries 2 >busy.out
 grep -q 'Linnet 60.0.* in the way' busy.out || fail "a disturbed pair: $(cat busy.out)"
-checks=$((checks + 4))
+
+# One that stays is asked again, not started again; one that ends is.
+sed 's/^echo "{/while echo "{/; $s/$/; do read -r || exit 0; done/; 2i echo started >>"$(dirname "$0")/starts"' python >stays
+chmod +x stays
+echo 0 >linnet.count
+"$peers" --out stays.jsonl "${pairs[@]}" --python "$PWD/stays" --pairs 3 >stays.out
+[[ $(wc -l <stays.jsonl) == 3 && $(wc -l <starts) == 2 ]] || fail "three pairs, two layouts: started $(wc -l <starts) times; $(cat stays.out)"
+checks=$((checks + 5))
 
 # complains PATTERN ARGUMENTS...: one sentence, and no pair is written.
 complains() {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Training steps of one model in PyTorch, eager, float32: one line of JSON. A process a measurement, so that the peak of memory is the model's own.
+"""Training steps of one model in PyTorch, eager, float32: one line of JSON, and one more for every line on its input. A process a model, so that the peak of
+memory is the model's own.
 
 usage: step.py MODEL BATCH THREADS [--channels-last] [--isa avx2] [--seconds S]
 
@@ -81,31 +82,34 @@ def main():
         F.cross_entropy(net(x), y).backward()
         optimizer.step()
 
-    took = []
-    for _ in range(2):
-        step()
-    start, processor = time.perf_counter(), time.process_time()
-    end = start + args.seconds
-    while len(took) < 3 or time.perf_counter() < end:
-        begun = time.perf_counter()
-        step()
-        took.append(time.perf_counter() - begun)
-    had = (time.process_time() - processor) / (time.perf_counter() - start) / args.threads
-    found = {
-        "torch": torch.__version__,
-        "capability": torch.backends.cpu.get_cpu_capability(),
-        "model": args.model,
-        "batch": args.batch,
-        "threads": args.threads,
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "steps": len(took),
-        "images_s": args.batch / statistics.median(took),
-        "processor_had": had,
-        "memory": peak() - imported,
-        "process": peak(),
-    }
-    json.dump(found, sys.stdout)
-    print()
+    def measure():
+        took = []
+        for _ in range(2):
+            step()
+        start, processor = time.perf_counter(), time.process_time()
+        end = start + args.seconds
+        while len(took) < 3 or time.perf_counter() < end:
+            begun = time.perf_counter()
+            step()
+            took.append(time.perf_counter() - begun)
+        had = (time.process_time() - processor) / (time.perf_counter() - start) / args.threads
+        return {
+            "torch": torch.__version__,
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "model": args.model,
+            "batch": args.batch,
+            "threads": args.threads,
+            "parameters": sum(p.numel() for p in net.parameters()),
+            "steps": len(took),
+            "images_s": args.batch / statistics.median(took),
+            "processor_had": had,
+            "memory": peak() - imported,
+            "process": peak(),
+        }
+
+    print(json.dumps(measure()), flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(measure()), flush=True)
 
 
 main()
