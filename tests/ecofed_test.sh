@@ -8,7 +8,8 @@ run() { "$LINNET" run tiny.yaml "${sets[@]}" "$@" >/dev/null; }
 last() { tail -n 1 "$1/metrics.jsonl" | grep -o "\"$2\":[0-9.]*" | cut -d: -f2; }
 
 q8='codec.act={kind: q8, signed: false, then: zstd}'
-methods=('full' 'splitfed' 'localloss' 'fedgkt' 'ecofed' '{kind: ecofed, period: once, server: shared}' '{kind: ecofed, augmented: 2, noise: 0.1, buffer_mb: 1}')
+methods=('full' 'splitfed' 'localloss' 'fedgkt' 'ecofed' '{kind: ecofed, period: once, server: shared, replay_augment: shift}'
+    '{kind: ecofed, augmented: 2, noise: 0.1, buffer_mb: 1, replay_augment: [shift, flip]}')
 for i in "${!methods[@]}"; do
     run --out one-$i --set "method=${methods[$i]}" --set "$q8" --set fleet.threads=1
     run --out two-$i --set "method=${methods[$i]}" --set "$q8" --set fleet.threads=2

@@ -22,7 +22,8 @@ enum ln__purpose {
     LN__FOR_FORMULA,  /* images made by formula */
     LN__FOR_NOISE,    /* privacy */
     LN__FOR_TEST,
-    LN__FOR_SUBMODEL /* a task's part of the network */
+    LN__FOR_SUBMODEL, /* a task's part of the network */
+    LN__FOR_REPLAY    /* crop, flip of activations that were kept */
 };
 
 struct ln__key {

@@ -12,20 +12,13 @@ void ln__epoch_order(struct ln__key key, uint32_t epoch, uint32_t *order, uint32
     ln__rng_shuffle(&rng, order, count);
 }
 
-/* One sample's place in its padded picture. */
-struct window {
-    int dy, dx; /* source = output + d */
-    bool flip;
-};
-
-static struct window window_draw(const struct ln__batch_args *args, struct ln__key *key, uint32_t place)
+struct ln__frame ln__frame_draw(const struct ln__augment *augment, const struct ln__key *key, uint64_t index)
 {
-    struct window at = {0};
-    const struct ln__augment *augment = args->augment;
-    if (!augment || (augment->crop <= 0 && !augment->flip))
+    struct ln__frame at = {0};
+    if (augment->crop <= 0 && !augment->flip)
         return at;
     uint32_t word[4];
-    ln__rng_block(key, (uint64_t)args->epoch << 32 | place, word);
+    ln__rng_block(key, index, word);
     if (augment->crop > 0) {
         uint64_t places = 2 * (uint64_t)augment->crop + 1;
         at.dy = (int)(word[0] * places >> 32) - augment->crop;
@@ -57,9 +50,8 @@ static void row_fill(float *row, int n, float value)
 }
 
 /* One channel [h][w] through the window. What lies outside the picture is blank: a byte 0 or a float 0. */
-static void plane_fill(const struct ln__set *set, const uint8_t *byte, const float *real, struct window at, float scale, float shift, float *x)
+static void plane_fill(int h, int w, const uint8_t *byte, const float *real, struct ln__frame at, float scale, float shift, float *x)
 {
-    int h = set->h, w = set->w;
     float blank = byte ? shift : 0.0F;
     int left = at.dx < 0 ? -at.dx : 0, right = at.dx > 0 ? at.dx : 0; /* blank columns on each side */
     if (left > w)
@@ -85,6 +77,11 @@ static void plane_fill(const struct ln__set *set, const uint8_t *byte, const flo
     }
 }
 
+void ln__frame_apply(struct ln__frame frame, int h, int w, const float *from, float *to)
+{
+    plane_fill(h, w, NULL, from, frame, 1, 0, to);
+}
+
 void ln__batch_fill(const struct ln__batch_args *args, int n, float *x, int32_t *y)
 {
     const struct ln__set *set = args->set;
@@ -103,7 +100,9 @@ void ln__batch_fill(const struct ln__batch_args *args, int n, float *x, int32_t 
             place += args->first;
         size_t sample = args->index ? args->index[place] : place;
         y[i] = samples->label[sample];
-        struct window at = window_draw(args, &key, place);
+        struct ln__frame at = {0};
+        if (args->augment)
+            at = ln__frame_draw(args->augment, &key, (uint64_t)args->epoch << 32 | place);
         bool whole = at.dy == 0 && at.dx == 0 && !at.flip;
         if (samples->real && whole) {
             memcpy(x, samples->real + sample * pixels, pixels * sizeof *x);
@@ -112,11 +111,11 @@ void ln__batch_fill(const struct ln__batch_args *args, int n, float *x, int32_t 
         for (int k = 0; k < set->c; k++) {
             size_t offset = sample * pixels + (size_t)k * plane;
             if (samples->real)
-                plane_fill(set, NULL, samples->real + offset, at, 1, 0, x + (size_t)k * plane);
+                ln__frame_apply(at, set->h, set->w, samples->real + offset, x + (size_t)k * plane);
             else if (whole)
                 row_bytes(samples->byte + offset, x + (size_t)k * plane, (int)plane, scale[k], shift[k]);
             else
-                plane_fill(set, samples->byte + offset, NULL, at, scale[k], shift[k], x + (size_t)k * plane);
+                plane_fill(set->h, set->w, samples->byte + offset, NULL, at, scale[k], shift[k], x + (size_t)k * plane);
         }
     }
 }

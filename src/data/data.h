@@ -77,6 +77,16 @@ struct ln__augment {
     bool flip; /* left-right with probability 1/2 */
 };
 
+/* One sample's place in its padded picture: output (y, x) is input (y + dy, x + dx), blank outside; then mirrored left-right where flip says so. */
+struct ln__frame {
+    int dy, dx;
+    bool flip;
+};
+/* A pure function of its arguments. */
+struct ln__frame ln__frame_draw(const struct ln__augment *augment, const struct ln__key *key, uint64_t index);
+/* One channel [h][w] of floats in such a frame, blank is 0; from and to are apart. */
+void ln__frame_apply(struct ln__frame frame, int h, int w, const float *from, float *to);
+
 /* Sample order of one epoch: order[count] is a permutation of 0..count-1 drawn from key (its purpose is overwritten) and epoch. */
 void ln__epoch_order(struct ln__key key, uint32_t epoch, uint32_t *order, uint32_t count);
 

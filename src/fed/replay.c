@@ -8,6 +8,7 @@
 struct row {
     const unsigned char *bytes;
     size_t size;
+    uint64_t first; /* sample, of all that were added */
     uint32_t pass, passes;
 };
 
@@ -15,11 +16,16 @@ struct ln__replay {
     const struct ln__halves *split;
     struct row *row;
     size_t rows, room;
+    uint64_t samples;
     struct ln_blob **pinned;
     size_t pins, pin_room;
     /* the pass under way */
     struct ln__rng rng;
     bool shuffle;
+    const struct ln__augment *augment;
+    struct ln__key draw; /* of the augmentation */
+    uint32_t epoch;
+    float *plain;    /* [values]: one sample as it came */
     uint32_t *order; /* rows of it */
     size_t order_room, count, at;
     /* the window */
@@ -51,6 +57,7 @@ void ln__replay_free(struct ln__replay *replay)
     ln__mem_free(replay->row);
     ln__mem_free(replay->pinned);
     ln__mem_free(replay->order);
+    ln__mem_free(replay->plain);
     ln__mem_free(replay->x);
     ln__mem_free(replay->spare);
     ln__mem_free(replay->label);
@@ -93,13 +100,15 @@ int ln__replay_add(struct ln__replay *replay, const void *keep, size_t size, str
             error = one_more((void **)&replay->row, replay->rows, &replay->room, sizeof *replay->row, fault);
         if (error)
             return error;
-        replay->row[replay->rows++] = (struct row){.bytes = bytes + at, .size = whole, .pass = message.epoch, .passes = head.passes};
+        replay->row[replay->rows++] =
+            (struct row){.bytes = bytes + at, .size = whole, .first = replay->samples + samples, .pass = message.epoch, .passes = head.passes};
         samples += message.n;
         at += whole;
     }
     if (at != size || samples != head.samples)
         return ln_fault_set(fault, LN_ECORRUPT, "a client's buffer has %zu bytes and %llu samples; its head speaks of %llu samples", size,
                             (unsigned long long)samples, (unsigned long long)head.samples);
+    replay->samples += samples;
     return LN_OK;
 }
 
@@ -147,6 +156,15 @@ int ln__replay_begin(struct ln__replay *replay, const struct ln__replay_pass *pa
             replay->order[replay->count++] = (uint32_t)i;
     }
     replay->shuffle = pass->shuffle;
+    replay->augment = pass->augment;
+    replay->draw = pass->key;
+    replay->draw.purpose = LN__FOR_REPLAY;
+    replay->epoch = pass->epoch;
+    if (replay->augment && !replay->plain) {
+        replay->plain = ln__mem_alloc(replay->split->values * sizeof *replay->plain);
+        if (!replay->plain)
+            return ln_fault_set(fault, LN_ENOMEM, "no memory for a sample at the cut");
+    }
     if (!pass->shuffle || replay->count == 0)
         return LN_OK;
     struct ln__key key = pass->key;
@@ -157,12 +175,24 @@ int ln__replay_begin(struct ln__replay *replay, const struct ln__replay_pass *pa
     return make_window(replay, fault);
 }
 
+static void augment(struct ln__replay *replay, uint64_t index, float *x)
+{
+    const struct ln__shape *shape = &replay->split->shape;
+    size_t plane = (size_t)shape->h * (size_t)shape->w;
+    struct ln__frame frame = ln__frame_draw(replay->augment, &replay->draw, index);
+    memcpy(replay->plain, x, replay->split->values * sizeof *x);
+    for (size_t c = 0; c < (size_t)shape->c; c++)
+        ln__frame_apply(frame, shape->h, shape->w, replay->plain + c * plane, x + c * plane);
+}
+
 static int decode(struct ln__replay *replay, float *x, int32_t *label, uint32_t *n, struct ln_fault *fault)
 {
     const struct row *row = &replay->row[replay->order[replay->at++]];
     struct ln__activations batch = {.x = x, .label = label};
     int error = ln__activations_read(replay->split, row->bytes, row->size, &batch, fault);
     *n = batch.n;
+    for (uint32_t i = 0; i < batch.n && replay->augment && !error; i++)
+        augment(replay, (uint64_t)replay->epoch << 32 | (row->first + i), x + i * replay->split->values);
     return error;
 }
 

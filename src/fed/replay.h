@@ -3,7 +3,12 @@
  *     head (24 bytes) | message | message | ...        fed/activations.h
  *
  * One pass over one or several keeps draws batches anew across them: messages in random order go through a window of decoded samples (32 MiB), which is
- * shuffled whole each time it is filled. What fits the window at once is shuffled evenly. */
+ * shuffled whole each time it is filled. What fits the window at once is shuffled evenly.
+ *
+ * A pass may augment what it decodes. Each sample's maps, all channels alike, are shifted with zeros coming in and mirrored. A convolution moves with its
+ * picture, so a shift of the maps is what a crop of the picture would have given, but for the rim (where the picture's padding would have left the
+ * convolution's bias) and for steps that the strides in front of the cut do not divide. A mirrored map is what the mirrored picture would have given
+ * through mirrored filters: near it only as far as the filters come in mirrored pairs. */
 #ifndef LINNET_FED_REPLAY_H
 #define LINNET_FED_REPLAY_H
 
@@ -30,6 +35,8 @@ struct ln__replay_pass {
     struct ln__key key; /* purpose is overwritten */
     uint32_t epoch, pass;
     bool shuffle;
+    const struct ln__augment
+        *augment; /* crop: in pixels of the map. Drawn by key, epoch and the sample's place in the replay. Borrowed; NULL: none */
 };
 int ln__replay_begin(struct ln__replay *replay, const struct ln__replay_pass *pass, struct ln_fault *fault) LN_MUST_CHECK;
 /* The next batch into x [batch][values] and label [batch]: its samples, 0 after the last, or an error. */

@@ -8,8 +8,10 @@
  * server: copies   a fresh copy of the server part for each client of a round, then the strategy's mean (the paper)
  *         shared   one copy, trained on all clients' activations pooled (after Ampere, 2507.07130), when the strategy closes its sum
  *
- * Beyond the paper: batches are drawn anew across the buffer (reshuffle), period: once, several augmented copies of a client's samples in one upload, a
- * bounded buffer, noise on what is sent. */
+ * Beyond the paper: batches are drawn anew across the buffer (reshuffle), period: once, a bounded buffer, noise on what is sent, and two answers to the
+ * server's training again and again on samples that were augmented but once: several augmented copies of a client's samples in one upload (augmented), which
+ * costs their bytes, and shifting and mirroring kept activations anew in every epoch (replay_augment), which costs none. Only what is decoded from a keep
+ * is so augmented: a batch trained on as it comes has just been augmented on the device, as a picture, which is the better way. */
 #include "fed/replay.h"
 
 #include <math.h>
@@ -17,6 +19,7 @@
 #include <string.h>
 
 enum { COPIES, SHARED };
+enum { CROP = 4 }; /* pixels of the picture, as data.augment */
 
 struct options {
     struct ln__split_options split;
@@ -24,6 +27,7 @@ struct options {
     int server;
     int64_t augmented, buffer_mb;
     bool reshuffle;
+    struct ln_texts replay_augment;
     double noise;
 };
 static const struct ln_option options_table[] = {
@@ -51,6 +55,12 @@ static const struct ln_option options_table[] = {
      .offset = offsetof(struct options, reshuffle),
      .fallback = "true",
      .help = "replay draws batches anew across the buffer; false: the same batches in the same order, as the authors"},
+    {.key = "replay_augment",
+     .type = LN_OPT_TEXTS,
+     .offset = offsetof(struct options, replay_augment),
+     .fallback = "[]",
+     .choices = "shift|flip",
+     .help = "kept activation maps are changed anew each time they are trained on: moved by up to what a crop of 4 pixels moves them, mirrored"},
     {.key = "buffer_mb",
      .type = LN_OPT_INT,
      .offset = offsetof(struct options, buffer_mb),
@@ -70,6 +80,7 @@ struct plan {
     uint32_t period;         /* 0: once */
     uint32_t passes;
     bool shared, reshuffle;
+    struct ln__augment augment; /* of what is kept; crop in pixels of the map */
     double noise;
 };
 
@@ -85,6 +96,24 @@ static int read_period(const char *text, uint32_t *period, struct ln_fault *faul
     if (end == text || *end || value < 1 || value > 1000000)
         return ln_fault_set(fault, LN_ECONFIG, "method.period: %s; expected a number of rounds from 1, or once", text);
     *period = (uint32_t)value;
+    return LN_OK;
+}
+
+/* A crop of the picture as data.augment has it, in pixels of the map; at least one. */
+static int read_augment(const struct ln_texts *list, const struct ln__env *env, struct plan *plan, struct ln_fault *fault)
+{
+    const struct ln__shape *map = &plan->split.shape;
+    if (list->count > 0 && (map->h < 2 || map->w < 2))
+        return ln_fault_set(fault, LN_ECONFIG, "method.replay_augment: what crosses cut %d is %d x %d x %d, not maps that could be moved",
+                            plan->split.cut, map->c, map->h, map->w);
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->item[i], "flip") == 0) {
+            plan->augment.flip = true;
+        } else {
+            int crop = (2 * CROP * map->w + env->set.w) / (2 * env->set.w);
+            plan->augment.crop = crop > 1 ? crop : 1;
+        }
+    }
     return LN_OK;
 }
 
@@ -109,6 +138,8 @@ static int ecofed_plan(const void *options, const struct ln__env *env, void **pl
     int error = ln__split_plan(env, &o->split, &own->split, needs, fault);
     if (!error)
         error = read_period(o->period, &own->period, fault);
+    if (!error)
+        error = read_augment(&o->replay_augment, env, own, fault);
     if (error)
         return error;
     own->passes = (uint32_t)o->augmented;
@@ -244,6 +275,11 @@ struct own {
     uint64_t samples_max; /* of a client's upload */
 };
 
+static const struct ln__augment *augment_of(const struct plan *plan)
+{
+    return plan->augment.crop > 0 || plan->augment.flip ? &plan->augment : NULL;
+}
+
 /* One epoch over what is added to the replay. */
 static int train_epoch(const struct plan *plan, struct ln__replay *replay, struct ln__server_half *half, const struct ln__replay_pass *pass,
                        double mu, struct ln__worker *worker, uint64_t *macs, struct ln_fault *fault)
@@ -270,7 +306,8 @@ static int train_kept(const struct plan *plan, struct ln__session *session, stru
     if (!error)
         error = bytes ? ln__replay_add(replay, bytes->data, bytes->size, fault) : ln__replay_add_blob(replay, session->task->keep, fault);
     for (uint32_t epoch = from; epoch < session->task->epochs && !error; epoch++) {
-        const struct ln__replay_pass pass = {.key = session->key, .epoch = epoch, .pass = session->task->turn + epoch, .shuffle = plan->reshuffle};
+        const struct ln__replay_pass pass = {
+            .key = session->key, .epoch = epoch, .pass = session->task->turn + epoch, .shuffle = plan->reshuffle, .augment = augment_of(plan)};
         double mu = ln__split_proximal(session->env, session->task, epoch);
         error = train_epoch(plan, replay, half, &pass, mu, session->worker, &session->macs, fault);
     }
@@ -387,7 +424,8 @@ static int train_pool(const struct plan *plan, struct ln__gather *gather, struct
     uint64_t macs = 0;
     int error = ln__server_begin(half, &plan->split, gather->worker, gather->state, false, gather->progress, fault);
     for (uint32_t epoch = 0; epoch < (uint32_t)recipe->train.epochs && !error; epoch++) {
-        const struct ln__replay_pass pass = {.key = gather->key, .epoch = epoch, .pass = (uint32_t)gather->progress + epoch, .shuffle = true};
+        const struct ln__replay_pass pass = {
+            .key = gather->key, .epoch = epoch, .pass = (uint32_t)gather->progress + epoch, .shuffle = true, .augment = augment_of(plan)};
         error = train_epoch(plan, replay, half, &pass, 0, gather->worker, &macs, fault);
     }
     if (!error)

@@ -160,6 +160,127 @@ static void test_replay_draws_anew(void **unused)
     method_testing_close(&m);
 }
 
+/* Where a sample's maps lie after a move: every channel alike, zeros outside, mirrored after it. */
+static bool moved(const struct ln__halves *split, const float *from, const float *to, int dy, int dx, bool flip)
+{
+    int h = split->shape.h, w = split->shape.w;
+    for (int c = 0; c < split->shape.c; c++) {
+        for (int y = 0; y < h; y++) {
+            for (int x = 0; x < w; x++) {
+                int sy = y + dy, sx = (flip ? w - 1 - x : x) + dx;
+                bool inside = sy >= 0 && sy < h && sx >= 0 && sx < w;
+                if (to[(c * h + y) * w + x] != (inside ? from[(c * h + sy) * w + sx] : 0.0F))
+                    return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* The whole of a pass, in the order of its batches. */
+static void read_pass(struct ln__replay *replay, const struct ln__replay_pass *pass, size_t values, float *x, int32_t *label)
+{
+    int n;
+    assert_int_equal(ln__replay_begin(replay, pass, NULL), 0);
+    for (size_t at = 0; (n = ln__replay_next(replay, x + at * values, label + at, NULL)) > 0; at += (size_t)n)
+        assert_true(at + (size_t)n <= 23);
+    assert_int_equal(n, 0);
+}
+
+/* Each sample lies where one of the fifty moves puts it, and which one is drawn by key and epoch alone, whatever batches are drawn. */
+static void test_augments_what_is_kept(void **unused)
+{
+    (void)unused;
+    method_testing_open(&m, (const char *const[]){"method={kind: ecofed, cut: 1}", NULL});
+    const struct ln__halves *split = m.t.env.method_plan;
+    const struct ln__augment augment = {.crop = 2, .flip = true};
+    struct ln__replay *replay;
+    struct ln__result result;
+    size_t values = split->values;
+    float *plain = ln__mem_zero(5 * 23 * values, sizeof *plain);
+    int32_t label[5][23];
+    method_testing_run(&m, &result, NULL);
+    assert_int_equal(ln__replay_new(split, &replay, NULL), 0);
+    assert_int_equal(ln__replay_add_blob(replay, result.keep, NULL), 0);
+    const struct ln__replay_pass pass[5] = {{.key = {.seed = 5, .round = 1, .client = 1}},
+                                            {.key = {.seed = 5, .round = 1, .client = 1}, .augment = &augment},
+                                            {.key = {.seed = 5, .round = 1, .client = 1}, .augment = &augment},
+                                            {.key = {.seed = 5, .round = 1, .client = 1}, .epoch = 1, .augment = &augment},
+                                            {.key = {.seed = 5, .round = 2, .client = 1}, .augment = &augment}};
+    for (int i = 0; i < 5; i++) {
+        read_pass(replay, &pass[i], values, plain + (size_t)i * 23 * values, label[i]);
+        assert_memory_equal(label[i], label[0], sizeof label[i]);
+    }
+    int moves[5][5][2] = {0}, different = 0;
+    for (size_t s = 0; s < 23; s++) {
+        int found = 0;
+        for (int place = 0; place < 50; place++) {
+            int dy = place / 10 - 2, dx = place / 2 % 5 - 2;
+            if (moved(split, plain + s * values, plain + (23 + s) * values, dy, dx, place % 2)) {
+                found++;
+                different += moves[dy + 2][dx + 2][place % 2]++ == 0;
+            }
+        }
+        assert_int_equal(found, 1);
+    }
+    assert_true(different > 10); /* of 50, by 23 draws */
+    size_t bytes = 23 * values * sizeof *plain;
+    assert_memory_equal(plain + 23 * values, plain + (size_t)2 * 23 * values, bytes);
+    assert_memory_not_equal(plain + 23 * values, plain + (size_t)3 * 23 * values, bytes);
+    assert_memory_not_equal(plain + 23 * values, plain + (size_t)4 * 23 * values, bytes);
+
+    /* Batches drawn anew hold the same samples in the same places. */
+    struct ln__replay_pass shuffled = pass[1];
+    float *other = plain + (size_t)2 * 23 * values;
+    shuffled.shuffle = true;
+    read_pass(replay, &shuffled, values, other, label[2]);
+    for (size_t s = 0; s < 23; s++) {
+        int found = 0;
+        for (size_t t = 0; t < 23; t++)
+            found += memcmp(other + s * values, plain + (23 + t) * values, values * sizeof *plain) == 0 && label[2][s] == label[1][t];
+        assert_int_equal(found, 1);
+    }
+    ln__mem_free(plain);
+    ln__replay_free(replay);
+    ln__result_fini(&result);
+    method_testing_close(&m);
+}
+
+/* What comes from a device is trained on as it comes: the option first changes the replay. */
+static void test_the_first_pass_is_not_augmented_again(void **unused)
+{
+    (void)unused;
+    static const char *const method[] = {"method={kind: ecofed, cut: 1}", "method={kind: ecofed, cut: 1, replay_augment: [shift, flip]}",
+                                         "method={kind: ecofed, cut: 1, replay_augment: [shift, flip]}",
+                                         "method={kind: ecofed, cut: 1, replay_augment: flip}"};
+    float *state[4][2];
+    for (size_t i = 0; i < 4; i++) {
+        struct ln__result sent, replayed;
+        method_testing_open(&m, (const char *const[]){method[i], "train.epochs=1", "codec.act=q8", NULL});
+        state[i][0] = method_testing_state(&m);
+        state[i][1] = method_testing_state(&m);
+        method_testing_run(&m, &sent, state[i][0]);
+        m.task.site = LN__SERVER;
+        m.task.round = m.task.turn = 1;
+        m.task.keep = sent.keep;
+        method_testing_run(&m, &replayed, state[i][1]);
+        method_testing_least(&m, &replayed);
+        ln__result_fini(&sent);
+        ln__result_fini(&replayed);
+        size_t bytes = m.t.env.state * sizeof(float);
+        assert_memory_equal(state[0][0], state[i][0], bytes);
+        if (i == 2)
+            assert_memory_equal(state[1][1], state[2][1], bytes);
+        for (size_t j = 0; j < i && !(i == 2 && j == 1); j++)
+            assert_memory_not_equal(state[j][1], state[i][1], bytes);
+        method_testing_close(&m);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        ln__mem_free(state[i][0]);
+        ln__mem_free(state[i][1]);
+    }
+}
+
 static void test_damaged_buffers(void **unused)
 {
     (void)unused;
@@ -288,6 +409,8 @@ static void test_refuses_by_name(void **unused)
     (void)unused;
     method_testing_refuses("method={kind: ecofed, period: two}", "method.period: two");
     method_testing_refuses("method={kind: ecofed, period: 0}", "method.period: 0");
+    method_testing_refuses("method={kind: ecofed, cut: 3, replay_augment: shift}",
+                           "method.replay_augment: what crosses cut 3 is 512 x 1 x 1, not maps");
     method_testing_refuses("method={kind: ecofed, server: shared, buffer_mb: 1, augmented: 100}", "method.buffer_mb: 1");
 }
 
@@ -298,6 +421,8 @@ int main(void)
         cmocka_unit_test(test_a_replay_is_the_update_round_again),
         cmocka_unit_test(test_where_the_work_is),
         cmocka_unit_test(test_replay_draws_anew),
+        cmocka_unit_test(test_augments_what_is_kept),
+        cmocka_unit_test(test_the_first_pass_is_not_augmented_again),
         cmocka_unit_test(test_damaged_buffers),
         cmocka_unit_test(test_a_client_that_vanishes),
         cmocka_unit_test(test_refuses_activations_that_are_not_finite),
