@@ -1,5 +1,5 @@
-/* What no device may do to a run, whatever the strategy: results that are no numbers, of a version never sent, of a task never given, twice, by nobody. Each is
- * refused and counted by the loop, and the run is the same as without. */
+/* What no device may do to a run, whatever the strategy: results that are no numbers, of a version never sent, of a task never given, twice, by nobody, after
+ * the end. Each is refused and counted by the loop, and the run is the same as without. */
 #include "conformance/federation.h"
 #include <math.h>
 
@@ -37,6 +37,8 @@ struct liar {
 static struct ln__fleet_plugin liar_plugin;
 static bool lying, refusing;
 static uint64_t lies, dropped;
+static double horizon;
+static uint64_t in_time, late; /* events before it, and results after it */
 static int64_t open_sums, most_sums;
 
 static struct liar *liar_of(struct ln__fleet *fleet)
@@ -66,6 +68,8 @@ static int liar_next(struct ln__fleet *fleet, const volatile int *stop, struct l
     struct liar *liar = liar_of(fleet);
     if (liar->telling == TELLINGS) {
         int error = liar->on->next(liar->inner, stop, event);
+        in_time += !error && event->time_s <= horizon;
+        late += !error && event->time_s > horizon && event->kind == LN_EVENT_DONE;
         if (error || event->kind != LN_EVENT_DONE || !lying)
             return error;
         liar->real = *event;
@@ -216,6 +220,38 @@ static void test_lies_change_nothing(void **state)
     }
 }
 
+/* A run that ends at a time: the result that comes next is refused and counted, and the strategy hears of nothing that happens after the end. */
+static void test_results_after_the_end_are_refused(void **state)
+{
+    (void)state;
+    lying = refusing = false;
+    for (size_t i = 0; i < STRATEGIES; i++) {
+        char yaml[1024], set[64];
+        struct federation federation;
+        uint64_t refused = 0;
+        federation_open(&federation);
+        recipe_of(yaml, sizeof yaml, strategies[i], "optimizer: {kind: sgd, lr: 0.1}");
+        federation_finish(&federation, yaml, NULL);
+        double whole = federation.last.time_s;
+        for (int quarter = 1; quarter < 4; quarter++) {
+            horizon = whole * quarter / 4;
+            in_time = late = 0;
+            snprintf(set, sizeof set, "stop.time_s=%.17g", horizon);
+            federation_clean(&federation);
+            int error = federation_run_on(&federation, yaml, set, 0, liar_open);
+            if (error)
+                print_error("%s: %s\n", strategies[i], federation.fault.text);
+            assert_int_equal(error, 0);
+            assert_true(federation.last.time_s == horizon);
+            assert_int_equal(federation.last.refused, late);
+            assert_int_equal(federation.events, in_time);
+            refused += late;
+        }
+        assert_true(refused > 0);
+        federation_close(&federation);
+    }
+}
+
 /* A step that multiplies weights by -999: every result is infinite or no number. The model stays what it was. */
 static void test_no_numbers_are_refused(void **state)
 {
@@ -263,6 +299,7 @@ static void test_sums_without_anything_are_dropped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_lies_change_nothing), cmocka_unit_test(test_no_numbers_are_refused),
+                                       cmocka_unit_test(test_results_after_the_end_are_refused),
                                        cmocka_unit_test(test_sums_without_anything_are_dropped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

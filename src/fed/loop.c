@@ -86,10 +86,6 @@ static int take_task(struct ln_run *run, struct ln__fleet_event *event)
     if (!admitted(run, event))
         return LN_OK;
     book(run, event);
-    if (run->finished) {
-        run->total.refused++;
-        return LN_OK;
-    }
     enum ln_event_kind kind = event->kind == LN_EVENT_DONE && result->error ? LN_EVENT_FAILED : event->kind;
     if (kind == LN_EVENT_FAILED && (result->error == LN_EREFUSED || result->error == LN_ECORRUPT)) {
         run->total.refused++;
@@ -136,8 +132,6 @@ static int take(struct ln_run *run, struct ln__fleet_event *event)
     default:
         if (event->kind == LN_EVENT_ROSTER)
             ln__run_changed(run, event->client);
-        if (run->finished)
-            return LN_OK;
         return tell(run, &(struct ln_event){.kind = event->kind,
                                             .time_s = event->time_s,
                                             .tag = event->tag,
@@ -146,6 +140,16 @@ static int take(struct ln_run *run, struct ln__fleet_event *event)
                                             .sum = event->sum,
                                             .model = event->model});
     }
+}
+
+/* It comes after the horizon, so the run had ended before it, and a last test follows. After any other end the fleet is asked for nothing more. */
+static void come_too_late(struct ln_run *run, const struct ln__fleet_event *event)
+{
+    run->finished = run->published = true;
+    if (event->kind != LN_EVENT_DONE)
+        return;
+    run->total.refused++;
+    ln__log(LN__LOG_INFO, "client %u: a result at %g s, after the end, is refused", event->task.client, event->time_s);
 }
 
 static void event_fini(struct ln__fleet_event *event)
@@ -330,7 +334,7 @@ static int drive(struct ln_run *run)
             return ln_fault_set(run->fault, error, "the fleet: %s", ln_error_text(error));
         double horizon = run->env->recipe->stop.time_s;
         if (horizon > 0 && event.time_s > horizon)
-            run->finished = run->published = true; /* it would come too late: the run ends at the horizon, with a last test */
+            come_too_late(run, &event);
         else
             error = take(run, &event);
         event_fini(&event);
