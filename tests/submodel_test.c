@@ -1,51 +1,9 @@
 /* Clients with parts of the network, end to end: the same bits for one, two and three threads and after stops; the ledger's bytes and multiply-adds by
  * formula; two clients' different parts folded by hand; what does not go together; and what an update's differences lead from when the way down is lossy. */
-#include "conformance/federation.h"
 #include "fed/update.h"
 #include "fleet/sums.h"
 #include "nn/submodel.h"
-#include <math.h>
-
-#define DATA                                                                                                                                         \
-    "model: {name: cnn5x5}\n"                                                                                                                        \
-    "data: {set: {kind: synthetic, channels: 1, height: 16, width: 16, train: 120, test: 40}, clients: 4}\n"
-#define RECIPE                                                                                                                                       \
-    DATA "train: {rounds: 3, sample: 2, batch: 10, optimizer: {kind: sgd, lr: 0.05, momentum: 0.9}}\n"                                               \
-         "eval: {every: 1}\ncheckpoint: {every_s: 1e9}\n"
-
-static void recipe_of(char *to, size_t room, int threads, const char *more)
-{
-    snprintf(to, room, "%sfleet: {kind: sim, threads: %d, devices: [{profile: rpi4, count: 4, up_mbit: 1, down_mbit: 10, rtt_ms: 10}]}\n%s", RECIPE,
-             threads, more);
-}
-
-static void same_bits(const char *more)
-{
-    struct federation federation;
-    char one[2048], many[2048];
-    int error;
-    federation_open(&federation);
-    recipe_of(one, sizeof one, 1, more);
-    federation_finish(&federation, one, NULL);
-    float *model = federation.model;
-    size_t state = federation.state;
-    federation.model = NULL;
-    for (size_t i = 0; i < state; i++)
-        assert_true(isfinite(model[i]));
-    for (int threads = 2; threads <= 3; threads++) {
-        federation_clean(&federation);
-        recipe_of(many, sizeof many, threads, more);
-        federation_finish(&federation, many, NULL);
-        assert_memory_equal(federation.model, model, state * sizeof *model);
-    }
-    federation_clean(&federation);
-    while ((error = federation_run(&federation, many, NULL, 2)) == LN_EINTERRUPTED)
-        assert_true(federation.events > 0);
-    assert_int_equal(error, 0);
-    assert_memory_equal(federation.model, model, state * sizeof *model);
-    ln__mem_free(model);
-    federation_close(&federation);
-}
+#include "part_testing.h"
 
 static void test_same_bits(void **state)
 {
@@ -56,7 +14,7 @@ static void test_same_bits(void **state)
         "sparsity: {kind: fjord, widths: [0.1, 0.2], assign: order}\nstrategy: fedbuff\nupdate: random_mask\ncodec: {up: sparse, down: f16}\n",
         "sparsity: {kind: feddropout, keep: 0.2}\nstrategy: {kind: tifl, tiers: 2}\n"};
     for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
-        same_bits(runs[i]);
+        part_same_bits(runs[i]);
 }
 
 /* Of the cnn5x5 for 1 x 16 x 16 with a, b filters and c units. */
@@ -71,24 +29,12 @@ static uint64_t macs_of(uint64_t a, uint64_t b, uint64_t c)
     return 2 * a * 25 * 256 + 3 * (b * a * 25 * 64 + c * b * 16 + 10 * c);
 }
 
-static struct ln__metrics last_of(const char *more)
-{
-    struct federation federation;
-    char text[2048];
-    federation_open(&federation);
-    recipe_of(text, sizeof text, 1, more);
-    federation_finish(&federation, text, NULL);
-    struct ln__metrics last = federation.last;
-    federation_close(&federation);
-    return last;
-}
-
 static void test_ledger(void **state)
 {
     (void)state;
-    struct ln__metrics whole = last_of(""), half = last_of("sparsity: {kind: feddropout, keep: 0.5}\n"),
-                       steps = last_of("sparsity: {kind: fjord, widths: [0.25, 0.5], assign: order}\n"),
-                       fixed = last_of("sparsity: {kind: fjord, widths: [0.25, 0.5], assign: order, nested: false}\n");
+    struct ln__metrics whole = part_last(""), half = part_last("sparsity: {kind: feddropout, keep: 0.5}\n"),
+                       steps = part_last("sparsity: {kind: fjord, widths: [0.25, 0.5], assign: order}\n"),
+                       fixed = part_last("sparsity: {kind: fjord, widths: [0.25, 0.5], assign: order, nested: false}\n");
     assert_int_equal(whole.tasks, 6);
     assert_int_equal(whole.bytes_up, 6 * 4 * values_of(32, 64, 512));
     assert_int_equal(half.bytes_up, 6 * 4 * values_of(16, 32, 256));
@@ -110,7 +56,7 @@ static void test_widths_are_tested(void **state)
     struct federation federation;
     char text[2048];
     federation_open(&federation);
-    recipe_of(text, sizeof text, 2, "sparsity: {kind: fjord, widths: [0.25, 1]}\n");
+    part_recipe(text, sizeof text, 2, "sparsity: {kind: fjord, widths: [0.25, 1]}\n");
     int error = federation_run(&federation, text, "eval.widths=[0.25, 1]", 3);
     assert_int_equal(error, LN_EINTERRUPTED);
     federation_finish(&federation, text, "eval.widths=[0.25, 1]");
@@ -138,7 +84,7 @@ static void inside_open(struct inside *in, const char *more)
     char text[1024];
     federation_open(&in->federation);
     in->conf = NULL;
-    snprintf(text, sizeof text, "%strain: {sample: 2}\n%s", DATA, more);
+    snprintf(text, sizeof text, PART_DATA "train: {sample: 2}\n%s", more);
     int error = federation_env(&in->federation, text, NULL, &in->conf, &in->recipe, &in->blobs, &in->env);
     if (error)
         fail_msg("%s", in->federation.fault.text);
@@ -342,7 +288,7 @@ static void test_nothing_learnt(void **state)
     federation_open(&federation);
     for (int i = 0; i < 2; i++) {
         char text[1024];
-        snprintf(text, sizeof text, "%strain: {rounds: 1, sample: 2, optimizer: {kind: sgd, lr: 1e-30}}\ncodec: {down: q4}\nupdate: %s\n", DATA,
+        snprintf(text, sizeof text, PART_DATA "train: {rounds: 1, sample: 2, optimizer: {kind: sgd, lr: 1e-30}}\ncodec: {down: q4}\nupdate: %s\n",
                  update[i]);
         federation_clean(&federation);
         federation_finish(&federation, text, NULL);
@@ -364,15 +310,8 @@ static void test_refused(void **state)
                                           {"sparsity: fjord\nupdate: {kind: topk_diff, mask_ratio: 0, error_feedback: true}\n", "another part"},
                                           {"sparsity: {kind: fjord, widths: [0.5, 2]}\n", "widths"},
                                           {"sparsity: {kind: feddropout, keep: 0}\n", "keep"}};
-    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++) {
-        struct federation federation;
-        char text[2048];
-        federation_open(&federation);
-        recipe_of(text, sizeof text, 1, runs[i][0]);
-        assert_true(federation_run(&federation, text, NULL, 0) < 0);
-        assert_non_null(strstr(federation.fault.text, runs[i][1]));
-        federation_close(&federation);
-    }
+    for (size_t i = 0; i < sizeof runs / sizeof *runs; i++)
+        part_refused(runs[i][0], NULL, runs[i][1]);
 }
 
 int main(void)
