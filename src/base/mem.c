@@ -57,6 +57,19 @@ void *ln__mem_grow(void *block, size_t old_size, size_t size)
     return grown;
 }
 
+void *ln__mem_more(void *array, size_t items, size_t *room, size_t size)
+{
+    size_t wanted = *room ? 2 * *room : 16, bytes;
+    if (items < *room)
+        return array;
+    if (__builtin_mul_overflow(wanted, size, &bytes))
+        return NULL;
+    void *grown = ln__mem_grow(array, *room * size, bytes);
+    if (grown)
+        *room = wanted;
+    return grown;
+}
+
 char *ln__mem_text(const char *text)
 {
     size_t size = strlen(text) + 1;

@@ -15,6 +15,9 @@ void *ln__mem_alloc(size_t size);
 void *ln__mem_zero(size_t count, size_t size);
 /* Keeps min(old_size, size) bytes; on failure the old block stays. */
 void *ln__mem_grow(void *block, size_t old_size, size_t size);
+/* Room behind so many items of that size, *room of which an array holds: the array as it is, or where it lies now that its room has doubled (16 at first).
+ * NULL: no memory, and the old array stays. */
+void *ln__mem_more(void *array, size_t items, size_t *room, size_t size);
 char *ln__mem_text(const char *text); /* a copy */
 void ln__mem_free(void *block);
 void ln__mem_free_outer(void *block); /* one that another library took from malloc and left to its caller: jansson's text */

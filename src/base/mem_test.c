@@ -49,6 +49,35 @@ static void blocks(void **state)
     assert_true(ln__mem_live() == live);
 }
 
+static void arrays(void **state)
+{
+    (void)state;
+    int64_t live = ln__mem_live();
+    uint32_t *list = NULL, *grown;
+    size_t room = 0;
+    for (size_t count = 0; count < 1000; count++) {
+        size_t before = room;
+        grown = ln__mem_more(list, count, &room, sizeof *list);
+        assert_non_null(grown);
+        assert_true(room > count && (grown == list ? room == before : count == before));
+        list = grown;
+        list[count] = (uint32_t)count;
+    }
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_int_equal(list[i], i);
+    assert_int_equal(room, 1024);
+    ln__mem_fail_at(1);
+    assert_ptr_equal(ln__mem_more(list, 1000, &room, sizeof *list), list); /* nothing is asked for */
+    assert_null(ln__mem_more(list, 1024, &room, sizeof *list));
+    assert_int_equal(room, 1024); /* the old array stays */
+    assert_int_equal(list[999], 999);
+    ln__mem_fail_at(0);
+    room = SIZE_MAX / 4;
+    assert_null(ln__mem_more(list, room, &room, sizeof *list));
+    ln__mem_free(list);
+    assert_true(ln__mem_live() == live);
+}
+
 static void failing(void **state)
 {
     (void)state;
@@ -172,7 +201,7 @@ static void catalog(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks), cmocka_unit_test(failing), cmocka_unit_test(arena),
-                                       cmocka_unit_test(buffer), cmocka_unit_test(faults),  cmocka_unit_test(catalog)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(blocks), cmocka_unit_test(arrays), cmocka_unit_test(failing), cmocka_unit_test(arena),
+                                       cmocka_unit_test(buffer), cmocka_unit_test(faults), cmocka_unit_test(catalog)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,16 +34,12 @@ struct ln__table *ln__table_new(const char *const *columns, size_t count)
 
 static void add_cell(struct ln__table *table, const char *text, double number, bool is_number)
 {
-    if (table->cells == table->room) {
-        size_t room = table->room ? 2 * table->room : 64;
-        struct cell *grown = ln__mem_grow(table->cell, table->room * sizeof *grown, room * sizeof *grown);
-        if (!grown) {
-            table->failed = true;
-            return;
-        }
-        table->cell = grown;
-        table->room = room;
+    struct cell *grown = ln__mem_more(table->cell, table->cells, &table->room, sizeof *grown);
+    if (!grown) {
+        table->failed = true;
+        return;
     }
+    table->cell = grown;
     char *copy = ln__arena_text(&table->arena, text);
     table->failed = table->failed || !copy;
     table->cell[table->cells++] = (struct cell){copy ? copy : "", number, is_number};

@@ -16,14 +16,10 @@ void ln__names_fini(struct ln__names *names)
 
 static int add(struct ln__names *names, const char *name)
 {
-    if (names->count == names->room) {
-        uint32_t room = names->room ? 2 * names->room : 64;
-        char **grown = ln__mem_grow(names->name, names->room * sizeof *grown, room * sizeof *grown);
-        if (!grown)
-            return LN_ENOMEM;
-        names->name = grown;
-        names->room = room;
-    }
+    char **grown = ln__mem_more(names->name, names->count, &names->room, sizeof *grown);
+    if (!grown)
+        return LN_ENOMEM;
+    names->name = grown;
     names->name[names->count] = ln__mem_text(name);
     return names->name[names->count] ? (names->count++, 0) : LN_ENOMEM;
 }

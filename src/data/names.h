@@ -4,11 +4,13 @@
 
 #include <linnet/error.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct ln__names {
     char **name; /* [count], sorted by byte */
-    uint32_t count, room;
+    uint32_t count;
+    size_t room;
 };
 
 /* Files that `want` takes, or, with want NULL, folders; names that start with a dot are left out. LN_EBUDGET over max. */

@@ -66,17 +66,18 @@ void ln__replay_free(struct ln__replay *replay)
     ln__mem_free(replay);
 }
 
-/* Room for one more of count items of that size. */
-static int one_more(void **block, size_t count, size_t *room, size_t size, struct ln_fault *fault)
+static int no_memory(const struct ln__replay *replay, struct ln_fault *fault)
 {
-    if (count < *room)
-        return LN_OK;
-    size_t wanted = *room ? 2 * *room : 64;
-    void *grown = ln__mem_grow(*block, *room * size, wanted * size);
+    return ln_fault_set(fault, LN_ENOMEM, "no memory for a replay of %zu messages", replay->rows);
+}
+
+static int add_row(struct ln__replay *replay, const struct row *row, struct ln_fault *fault)
+{
+    struct row *grown = ln__mem_more(replay->row, replay->rows, &replay->room, sizeof *grown);
     if (!grown)
-        return ln_fault_set(fault, LN_ENOMEM, "no memory for a replay of %zu messages", count);
-    *block = grown;
-    *room = wanted;
+        return no_memory(replay, fault);
+    replay->row = grown;
+    replay->row[replay->rows++] = *row;
     return LN_OK;
 }
 
@@ -96,12 +97,11 @@ int ln__replay_add(struct ln__replay *replay, const void *keep, size_t size, str
         int error = ln__activations_peek(replay->split, bytes + at, size - at, &message, &whole, fault);
         if (!error && message.epoch >= head.passes)
             error = ln_fault_set(fault, LN_ECORRUPT, "a client's buffer of %u passes holds a message of pass %u", head.passes, message.epoch);
+        const struct row row = {.bytes = bytes + at, .size = whole, .first = replay->samples + samples, .pass = message.epoch, .passes = head.passes};
         if (!error)
-            error = one_more((void **)&replay->row, replay->rows, &replay->room, sizeof *replay->row, fault);
+            error = add_row(replay, &row, fault);
         if (error)
             return error;
-        replay->row[replay->rows++] =
-            (struct row){.bytes = bytes + at, .size = whole, .first = replay->samples + samples, .pass = message.epoch, .passes = head.passes};
         samples += message.n;
         at += whole;
     }
@@ -115,9 +115,11 @@ int ln__replay_add(struct ln__replay *replay, const void *keep, size_t size, str
 int ln__replay_add_blob(struct ln__replay *replay, struct ln_blob *keep, struct ln_fault *fault)
 {
     const void *bytes;
-    int error = one_more((void **)&replay->pinned, replay->pins, &replay->pin_room, sizeof *replay->pinned, fault);
-    if (!error)
-        error = ln__blob_pin(keep, &bytes, fault);
+    struct ln_blob **grown = ln__mem_more(replay->pinned, replay->pins, &replay->pin_room, sizeof *grown);
+    if (!grown)
+        return no_memory(replay, fault);
+    replay->pinned = grown;
+    int error = ln__blob_pin(keep, &bytes, fault);
     if (error)
         return error;
     replay->pinned[replay->pins++] = keep;
@@ -148,7 +150,7 @@ int ln__replay_begin(struct ln__replay *replay, const struct ln__replay_pass *pa
         replay->order = ln__mem_alloc(replay->rows * sizeof *replay->order);
         replay->order_room = replay->order ? replay->rows : 0;
         if (!replay->order)
-            return ln_fault_set(fault, LN_ENOMEM, "no memory for a replay of %zu messages", replay->rows);
+            return no_memory(replay, fault);
     }
     replay->count = replay->at = replay->filled = replay->taken = 0;
     for (size_t i = 0; i < replay->rows; i++) {

@@ -118,14 +118,10 @@ void ln__run_keep(struct ln_run *run, uint32_t client, uint64_t round, struct ln
 
 int ln__run_know(struct ln_run *run, const struct ln__known *known)
 {
-    if (run->knowns == run->known_room) {
-        size_t room = run->known_room ? 2 * run->known_room : 16;
-        struct ln__known *grown = ln__mem_grow(run->known, run->knowns * sizeof *grown, room * sizeof *grown);
-        if (!grown)
-            return ln_fault_set(run->fault, LN_ENOMEM, "no memory to remember an update");
-        run->known = grown;
-        run->known_room = room;
-    }
+    struct ln__known *grown = ln__mem_more(run->known, run->knowns, &run->known_room, sizeof *grown);
+    if (!grown)
+        return ln_fault_set(run->fault, LN_ENOMEM, "no memory to remember an update");
+    run->known = grown;
     run->known[run->knowns] = *known;
     ln__blob_ref(known->blob);
     ln__blob_ref(known->base);
@@ -501,14 +497,10 @@ int ln_run_make(struct ln_run *run, float **values, struct ln_blob **model)
 {
     size_t size = run->env->state * sizeof(float);
     *model = NULL;
-    if (run->freshs == run->fresh_room) {
-        size_t room = run->fresh_room ? 2 * run->fresh_room : 4;
-        struct ln_blob **grown = ln__mem_grow(run->fresh, run->freshs * sizeof *grown, room * sizeof *grown);
-        if (!grown)
-            return LN_ENOMEM;
-        run->fresh = grown;
-        run->fresh_room = room;
-    }
+    struct ln_blob **grown = ln__mem_more(run->fresh, run->freshs, &run->fresh_room, sizeof *grown);
+    if (!grown)
+        return LN_ENOMEM;
+    run->fresh = grown;
     float *buffer = ln__blob_alloc(run->env->blobs, size);
     if (!buffer)
         return ln_fault_set(run->fault, LN_ENOMEM, "no memory for a model of %zu values", run->env->state);

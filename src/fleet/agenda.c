@@ -46,14 +46,10 @@ void ln__agenda_remove(struct ln__agenda *agenda, size_t at)
 
 int ln__agenda_add(struct ln__agenda *agenda, struct ln__item *item)
 {
-    if (agenda->count == agenda->room) {
-        size_t room = agenda->room ? 2 * agenda->room : 64;
-        struct ln__item **grown = ln__mem_grow(agenda->item, agenda->room * sizeof *grown, room * sizeof *grown);
-        if (!grown)
-            return LN_ENOMEM;
-        agenda->item = grown;
-        agenda->room = room;
-    }
+    struct ln__item **grown = ln__mem_more(agenda->item, agenda->count, &agenda->room, sizeof *grown);
+    if (!grown)
+        return LN_ENOMEM;
+    agenda->item = grown;
     put(agenda, agenda->count++, item);
     ln__agenda_moved(agenda, agenda->count - 1);
     return 0;

@@ -76,13 +76,15 @@ static struct ln_blob *model_of(const struct server *server, uint64_t id)
 static int take_model(struct server *server, const struct ln__wire_head *head)
 {
     void *data = ln__blob_alloc(server->env->blobs, head->other);
-    struct ln__wire_known_model *known = data ? ln__wire_more((void **)&server->model, &server->models, &server->model_room, sizeof *known) : NULL;
-    if (!known)
+    struct ln__wire_known_model *grown = data ? ln__mem_more(server->model, server->models, &server->model_room, sizeof *grown) : NULL;
+    if (!grown)
         MPI_Abort(MPI_COMM_WORLD, 1); /* all others are in the broadcast */
     MPI_Bcast(data, (int)head->other, MPI_BYTE, 0, MPI_COMM_WORLD);
+    server->model = grown;
+    struct ln__wire_known_model *known = &grown[server->models];
     known->id = head->id;
     int error = ln__blob_take(server->env->blobs, data, head->other, &known->blob, NULL);
-    server->models -= error != LN_OK;
+    server->models += error == LN_OK;
     return error;
 }
 

@@ -291,11 +291,12 @@ static int send_model(struct ln__ranks *ranks, struct ln_blob *blob, uint64_t *i
         return error;
     if (ln__blob_size(blob) > INT_MAX)
         return LN_EUNSUPPORTED;
-    struct ln__wire_known_model *known = ln__wire_more((void **)&ranks->model, &ranks->models, &ranks->model_room, sizeof *known);
-    if (!known)
+    struct ln__wire_known_model *grown = ln__mem_more(ranks->model, ranks->models, &ranks->model_room, sizeof *grown);
+    if (!grown)
         return LN_ENOMEM;
-    *known = (struct ln__wire_known_model){ln__blob_ref(blob), ++ranks->next_model};
-    *id = known->id;
+    *id = ++ranks->next_model;
+    ranks->model = grown;
+    ranks->model[ranks->models++] = (struct ln__wire_known_model){ln__blob_ref(blob), *id};
     const void *data;
     double began = ln__clock_mono();
     error = to_all(ranks, &(struct ln__wire_head){.kind = KIND_MODEL, .id = *id, .other = ln__blob_size(blob)});
@@ -333,15 +334,17 @@ static int stand_in(struct ln__ranks *ranks, const struct ln__wire_head *head, c
 {
     const uint64_t bytes[3] = {0x304e494e41545331u, head->id, (uint64_t)from}; /* no two alike */
     size_t size = ranks->env->params * sizeof(float);
-    struct held *held = head->size[2] == size ? ln__wire_more((void **)&ranks->held, &ranks->helds, &ranks->held_room, sizeof *held) : NULL;
-    float *copy = held ? ln__mem_alloc(size) : NULL;
+    struct held *grown = head->size[2] == size ? ln__mem_more(ranks->held, ranks->helds, &ranks->held_room, sizeof *grown) : NULL;
+    if (!grown)
+        return LN_ENOMEM;
+    ranks->held = grown;
+    float *copy = ln__mem_alloc(size);
     if (!copy || ln__blob_put(ranks->env->blobs, bytes, sizeof bytes, out, NULL)) {
         ln__mem_free(copy);
-        ranks->helds -= held != NULL;
         return LN_ENOMEM;
     }
     memcpy(copy, most, size);
-    *held = (struct held){ln__blob_ref(*out), (unsigned)from, head->id, copy};
+    ranks->held[ranks->helds++] = (struct held){ln__blob_ref(*out), (unsigned)from, head->id, copy};
     return LN_OK;
 }
 
@@ -401,6 +404,19 @@ static struct part_of_sum *find_sum(struct ln__ranks *ranks, uint64_t id)
     return NULL;
 }
 
+static struct part_of_sum *new_sum(struct ln__ranks *ranks, uint64_t id)
+{
+    struct part_of_sum *grown = ln__mem_more(ranks->sum, ranks->sums, &ranks->sum_room, sizeof *grown);
+    if (!grown)
+        return NULL;
+    ranks->sum = grown;
+    unsigned char *touched = ln__mem_zero(ranks->count, 1);
+    if (!touched)
+        return NULL;
+    ranks->sum[ranks->sums] = (struct part_of_sum){id, touched, 0};
+    return &ranks->sum[ranks->sums++];
+}
+
 int ln__ranks_add(struct ln__ranks *ranks, struct ln__sums *sums, struct ln_sum_id id, struct ln_blob *blob, const struct ln__sum_entry *entry)
 {
     const struct held *held = find_held(ranks, blob);
@@ -410,13 +426,8 @@ int ln__ranks_add(struct ln__ranks *ranks, struct ln__sums *sums, struct ln_sum_
         return LN_EINVALID;
     int error = ln__sums_admit(sums, id, held->most, entry, NULL);
     if (!error && !sum) {
-        sum = ln__wire_more((void **)&ranks->sum, &ranks->sums, &ranks->sum_room, sizeof *sum);
-        unsigned char *touched = sum ? ln__mem_zero(ranks->count, 1) : NULL;
-        if (touched)
-            *sum = (struct part_of_sum){id.value, touched, 0};
-        else
-            ranks->sums -= sum != NULL;
-        error = touched ? LN_OK : LN_ENOMEM;
+        sum = new_sum(ranks, id.value);
+        error = sum ? LN_OK : LN_ENOMEM;
     }
     if (error)
         return error;

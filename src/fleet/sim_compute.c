@@ -33,14 +33,10 @@ void ln__sim_unlist(struct ln__fleet *fleet, struct ln__item *item)
 
 int ln__sim_submit(struct ln__fleet *fleet, struct ln__item *item)
 {
-    if (fleet->runs == fleet->runs_room) {
-        size_t room = fleet->runs_room ? 2 * fleet->runs_room : 64;
-        struct ln__item **grown = ln__mem_grow(fleet->running, fleet->runs_room * sizeof *grown, room * sizeof *grown);
-        if (!grown)
-            return LN_ENOMEM;
-        fleet->running = grown;
-        fleet->runs_room = room;
-    }
+    struct ln__item **grown = ln__mem_more(fleet->running, fleet->runs, &fleet->runs_room, sizeof *grown);
+    if (!grown)
+        return LN_ENOMEM;
+    fleet->running = grown;
     ln__agenda_remove(&fleet->waiting, item->at[WAITING_ONLY]);
     item->run = fleet->runs;
     fleet->running[fleet->runs++] = item;

@@ -69,20 +69,25 @@ void ln__sums_free(struct ln__sums *sums)
     ln__mem_free(sums);
 }
 
-/* One more element of size bytes at the end of an array; NULL: no memory. */
-static void *more(void **array, size_t *count, size_t *room, size_t size)
+/* One more, empty; NULL: no memory. */
+static struct sum *more_sums(struct ln__sums *sums)
 {
-    if (*count == *room) {
-        size_t wanted = *room ? 2 * *room : 8;
-        void *grown = ln__mem_grow(*array, *room * size, wanted * size);
-        if (!grown)
-            return NULL;
-        *array = grown;
-        *room = wanted;
-    }
-    void *at = (char *)*array + (*count)++ * size;
-    memset(at, 0, size);
-    return at;
+    struct sum *grown = ln__mem_more(sums->sum, sums->count, &sums->room, sizeof *grown);
+    if (!grown)
+        return NULL;
+    sums->sum = grown;
+    grown[sums->count] = (struct sum){0};
+    return &grown[sums->count++];
+}
+
+static struct member *more_members(struct sum *sum)
+{
+    struct member *grown = ln__mem_more(sum->member, sum->members, &sum->room, sizeof *grown);
+    if (!grown)
+        return NULL;
+    sum->member = grown;
+    grown[sum->members] = (struct member){0};
+    return &grown[sum->members++];
 }
 
 static struct sum *sum_of(struct ln__sums *sums, struct ln_sum_id id)
@@ -96,7 +101,7 @@ static struct sum *sum_of(struct ln__sums *sums, struct ln_sum_id id)
 
 static int opened(struct ln__sums *sums, struct ln__fold *fold, struct ln_sum_id id, struct ln_fault *fault)
 {
-    struct sum *sum = more((void **)&sums->sum, &sums->count, &sums->room, sizeof *sum);
+    struct sum *sum = more_sums(sums);
     if (!sum) {
         ln__fold_free(fold);
         return ln_fault_set(fault, LN_ENOMEM, "no memory for another sum");
@@ -161,7 +166,7 @@ static int add_member(struct ln__sums *sums, struct sum *sum, const struct ln__s
 {
     if (!entry->base || !sums->env->method->gather)
         return LN_OK;
-    struct member *member = more((void **)&sum->member, &sum->members, &sum->room, sizeof *member);
+    struct member *member = more_members(sum);
     if (!member)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for the members of a sum");
     *member = (struct member){entry->client, entry->coefficient, ln__blob_ref(entry->keep)};
@@ -286,7 +291,7 @@ static void archive_members(struct sum *sum, struct ln_archive *archive)
     ln_archive_u64(archive, &members);
     for (uint64_t i = 0; i < members; i++) {
         struct member *member = &sum->member[i];
-        if (ln_archive_reading(archive) && !(member = more((void **)&sum->member, &sum->members, &sum->room, sizeof *member)))
+        if (ln_archive_reading(archive) && !(member = more_members(sum)))
             return; /* the archive's end will not match */
         uint64_t client = member->client;
         ln_archive_u64(archive, &client);
@@ -303,7 +308,7 @@ void ln__sums_archive(struct ln__sums *sums, struct ln_archive *archive)
     for (uint64_t i = 0; i < count; i++) {
         uint64_t id = ln_archive_reading(archive) ? 0 : sums->sum[i].id.value;
         ln_archive_u64(archive, &id);
-        struct sum *sum = ln_archive_reading(archive) ? more((void **)&sums->sum, &sums->count, &sums->room, sizeof *sum) : &sums->sum[i];
+        struct sum *sum = ln_archive_reading(archive) ? more_sums(sums) : &sums->sum[i];
         if (!sum)
             return;
         sum->id.value = id;

@@ -100,17 +100,4 @@ int ln__wire_receive(int tag, struct ln__buf *buf, struct ln__wire_head *head, c
     return at == buf->data + buf->size ? LN_OK : LN_ECORRUPT;
 }
 
-void *ln__wire_more(void **array, size_t *count, size_t *room, size_t size)
-{
-    if (*count == *room) {
-        size_t wanted = *room ? 2 * *room : 16;
-        void *grown = ln__mem_grow(*array, *room * size, wanted * size);
-        if (!grown)
-            return NULL;
-        *array = grown;
-        *room = wanted;
-    }
-    return memset((char *)*array + (*count)++ * size, 0, size);
-}
-
 #endif

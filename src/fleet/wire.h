@@ -48,7 +48,5 @@ int ln__wire_post(struct ln__wire_outbox *box, int rank, int tag, const struct l
 void ln__wire_reap(struct ln__wire_outbox *box, bool all); /* frees what is gone; all: waits */
 /* The next message of that tag into buf, into which part[i] point. LN_ENOENT: there is none. */
 int ln__wire_receive(int tag, struct ln__buf *buf, struct ln__wire_head *head, const unsigned char *part[4], int *from) LN_MUST_CHECK;
-/* Room for one more; NULL: no memory. */
-void *ln__wire_more(void **array, size_t *count, size_t *room, size_t size);
 
 #endif

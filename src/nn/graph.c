@@ -65,20 +65,13 @@ int ln__graph_fail(struct ln__graph *graph, int code, const char *format, ...)
     return -1;
 }
 
-/* Room for one more of count items; the items may move. */
-static bool room_for(struct ln__graph *graph, void **block, int *room, int count, size_t size)
+/* ln__mem_more; NULL is the graph's fault. */
+static void *room_for(struct ln__graph *graph, void *array, int items, size_t *room, size_t size)
 {
-    if (count < *room)
-        return true;
-    int more = *room ? *room * 2 : 32;
-    void *grown = ln__mem_grow(*block, (size_t)*room * size, (size_t)more * size);
-    if (!grown) {
+    void *grown = ln__mem_more(array, (size_t)items, room, size);
+    if (!grown)
         ln__graph_fail(graph, LN_ENOMEM, "no memory for the graph");
-        return false;
-    }
-    *block = grown;
-    *room = more;
-    return true;
+    return grown;
 }
 
 struct ln__node *ln__node_new(struct ln__graph *graph, const struct ln__layer *layer, const char *name, int x, int y)
@@ -89,10 +82,10 @@ struct ln__node *ln__node_new(struct ln__graph *graph, const struct ln__layer *l
         ln__graph_fail(graph, LN_EINVALID, "%s%s: its input does not exist, or the graph has over %d layers", graph->prefix, name, LN__NODES);
         return NULL;
     }
-    void *block = graph->node;
-    if (!room_for(graph, &block, &graph->node_room, graph->nodes, sizeof *graph->node))
+    struct ln__node *grown = room_for(graph, graph->node, graph->nodes, &graph->node_room, sizeof *grown);
+    if (!grown)
         return NULL;
-    graph->node = block;
+    graph->node = grown;
     struct ln__node *node = &graph->node[graph->nodes];
     memset(node, 0, sizeof *node);
     node->layer = layer;
@@ -116,16 +109,17 @@ void ln__node_param(struct ln__graph *graph, struct ln__node *node, const char *
         ln__graph_fail(graph, LN_EINVALID, "%s: over %d parameters", node->name, LN__NODE_PARAMS);
         return;
     }
-    void *block = graph->param, *starts = graph->start;
-    int room = graph->param_room;
-    if (!room_for(graph, &block, &graph->param_room, graph->params, sizeof *graph->param))
+    size_t room = graph->param_room; /* of both arrays, which grow together or not at all */
+    struct ln__param *params = room_for(graph, graph->param, graph->params, &room, sizeof *params);
+    if (!params)
         return;
-    graph->param = block;
-    if (!room_for(graph, &starts, &room, graph->params, sizeof *graph->start)) {
-        graph->param_room = room;
+    graph->param = params;
+    room = graph->param_room;
+    struct ln__param_start *starts = room_for(graph, graph->start, graph->params, &room, sizeof *starts);
+    if (!starts)
         return;
-    }
     graph->start = starts;
+    graph->param_room = room;
     struct ln__param *param = &graph->param[graph->params];
     memset(param, 0, sizeof *param);
     if (snprintf(param->name, sizeof param->name, "%s.%s", node->name, name) >= (int)sizeof param->name) {
@@ -172,10 +166,12 @@ void ln__build_prefix(struct ln__graph *graph, const char *format, ...)
 
 void ln__build_cut(struct ln__graph *graph, int x, const char *format, ...)
 {
-    void *block = graph->cut;
-    if (graph->fault.code || !room_for(graph, &block, &graph->cut_room, graph->cuts, sizeof *graph->cut))
+    if (graph->fault.code)
         return;
-    graph->cut = block;
+    struct ln__graph_cut *grown = room_for(graph, graph->cut, graph->cuts, &graph->cut_room, sizeof *grown);
+    if (!grown)
+        return;
+    graph->cut = grown;
     struct ln__graph_cut *cut = &graph->cut[graph->cuts++];
     cut->node = x;
     va_list args;
@@ -263,7 +259,7 @@ static int order_params(struct ln__graph *graph)
     ln__mem_free(graph->start);
     graph->param = param;
     graph->start = start;
-    graph->param_room = count;
+    graph->param_room = (size_t)count;
     return 0;
 }
 

@@ -129,17 +129,19 @@ struct ln__graph {
     int classes;
     enum ln__norm norm;
     struct ln__node *node;
-    int nodes, node_room;
+    int nodes;
     struct ln__param *param; /* once finished: the trainable ones in graph order, then the buffers */
     struct ln__param_start *start;
-    int params, param_room;
+    int params;
+    size_t node_room, param_room;
     int trainable_params;    /* entries */
     size_t trainable, state; /* floats */
     struct ln__graph_cut {
         int node;
         char name[LN__CUT_NAME];
     } * cut;
-    int cuts, cut_room;
+    int cuts;
+    size_t cut_room;
     char prefix[LN__NAME];
     struct ln_fault fault; /* the first error of a builder call; all later calls do nothing */
 };

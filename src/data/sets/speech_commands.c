@@ -86,7 +86,8 @@ struct item {
 
 struct items {
     struct item *item;
-    uint32_t count, room;
+    uint32_t count;
+    size_t room;
 };
 
 struct noise {
@@ -115,14 +116,10 @@ static int no_memory(struct ln_fault *fault)
 
 static int add(struct items *items, const struct item *item)
 {
-    if (items->count == items->room) {
-        uint32_t room = items->room ? 2 * items->room : 1024;
-        struct item *grown = ln__mem_grow(items->item, items->room * sizeof *grown, room * sizeof *grown);
-        if (!grown)
-            return LN_ENOMEM;
-        items->item = grown;
-        items->room = room;
-    }
+    struct item *grown = ln__mem_more(items->item, items->count, &items->room, sizeof *grown);
+    if (!grown)
+        return LN_ENOMEM;
+    items->item = grown;
     items->item[items->count++] = *item;
     return 0;
 }
