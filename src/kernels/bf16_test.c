@@ -116,7 +116,7 @@ static void set_rounds(const struct ln__kset *set)
     set->linear_forward(&row.linear, SAMPLES, row.x, row.w, NULL, row.y, row.scratch, NULL);
     for (size_t i = 0; i < SAMPLES; i++)
         expect(set, sample_bits((int)i), row.y[i * (size_t)set->lanes]);
-    set->linear_input_grad(&row.linear, SAMPLES, row.x, row.w, row.y, false, row.scratch, NULL);
+    set->linear_backward(&row.linear, SAMPLES, NULL, row.x, row.w, row.y, false, NULL, NULL, NULL, row.scratch, NULL);
     for (size_t i = 0; i < SAMPLES; i++)
         expect(set, sample_bits((int)i), row.y[i * (size_t)set->lanes]);
     for (int i = 0; i < KNOWN; i++) { /* a weight; then both operands of its gradient, alone and as the second of a pair */
@@ -125,18 +125,18 @@ static void set_rounds(const struct ln__kset *set)
         set->linear_pack(&row.linear, &number, row.w);
         set->linear_forward(&row.linear, 1, row.one, row.w, NULL, row.y, row.scratch, NULL);
         expect(set, bits, row.y[0]);
-        set->linear_input_grad(&row.linear, 1, row.one, row.w, row.y, false, row.scratch, NULL);
+        set->linear_backward(&row.linear, 1, NULL, row.one, row.w, row.y, false, NULL, NULL, NULL, row.scratch, NULL);
         expect(set, bits, row.y[0]);
         row.x[0] = number;
-        set->linear_weight_grad(&row.linear, 1, row.x, row.one, row.w, NULL, row.scratch, NULL);
+        set->linear_backward(&row.linear, 1, row.x, row.one, NULL, NULL, false, row.w, NULL, NULL, row.scratch, NULL);
         set->linear_unpack(&row.linear, row.w, &number);
         expect(set, bits, number);
-        set->linear_weight_grad(&row.linear, 1, row.one, row.x, row.w, NULL, row.scratch, NULL);
+        set->linear_backward(&row.linear, 1, row.one, row.x, NULL, NULL, false, row.w, NULL, NULL, row.scratch, NULL);
         set->linear_unpack(&row.linear, row.w, &number);
         expect(set, bits, number);
         row.x[0] = 0;
         row.x[set->lanes] = of_bits(bits);
-        set->linear_weight_grad(&row.linear, 2, row.x, row.one, row.w, NULL, row.scratch, NULL);
+        set->linear_backward(&row.linear, 2, row.x, row.one, NULL, NULL, false, row.w, NULL, NULL, row.scratch, NULL);
         set->linear_unpack(&row.linear, row.w, &number);
         expect(set, bits, number);
         row.x[set->lanes] = 0;

@@ -208,9 +208,9 @@ struct conv_args {
     struct ln__conv conv;
     struct ln__linear linear;
     int n;
-    bool add, bias;
-    struct both x, w, b, y;
-    float *scratch;
+    bool add, bias, input, keep, move; /* the last three: which gradients a linear layer's backward makes, and where */
+    struct both x, w, b, y, dx, dw;
+    float *scratch, *spare; /* the set's, the reference's */
 };
 
 static void run_conv_forward(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
@@ -234,19 +234,28 @@ static void run_conv_weight_grad(const void *args, const struct ln__kset *set, i
 static void run_linear_forward(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
 {
     const struct conv_args *a = args;
-    set->linear_forward(&a->linear, a->n, A(a->x), A(a->w), a->bias ? A(a->b) : NULL, A(a->y), a->scratch, pool);
+    set->linear_forward(&a->linear, a->n, A(a->x), A(a->w), a->bias ? A(a->b) : NULL, A(a->y), which ? a->scratch : a->spare, pool);
 }
 
-static void run_linear_input_grad(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
+/* As an optimiser: each weight moves by its gradient as soon as it is taken. */
+struct moves {
+    struct ln__sink sink;
+    float *w;
+};
+
+static void move(const struct ln__sink *sink, size_t first, size_t count, float *g)
 {
-    const struct conv_args *a = args;
-    set->linear_input_grad(&a->linear, a->n, A(a->y), A(a->w), A(a->x), a->add, a->scratch, pool);
+    float *w = ((const struct moves *)sink)->w + first;
+    for (size_t i = 0; i < count; i++)
+        w[i] -= g[i];
 }
 
-static void run_linear_weight_grad(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
+static void run_linear_backward(const void *args, const struct ln__kset *set, int which, struct ln__pool *pool)
 {
     const struct conv_args *a = args;
-    set->linear_weight_grad(&a->linear, a->n, A(a->x), A(a->y), A(a->w), a->bias ? A(a->b) : NULL, a->scratch, pool);
+    struct moves moves = {{move}, A(a->w)};
+    set->linear_backward(&a->linear, a->n, A(a->x), A(a->y), A(a->w), a->input ? A(a->dx) : NULL, a->add, a->keep ? A(a->dw) : NULL,
+                         a->bias ? A(a->b) : NULL, a->move ? &moves.sink : NULL, which ? a->scratch : a->spare, pool);
 }
 
 /* Samples, shape, and channels; scratch is asked for two samples more, as a net does whose last batch is short. */
@@ -280,31 +289,39 @@ static void conv_case(struct env *env, int n, struct ln__conv conv)
     }
 }
 
+/* Forward with and without bias; backward with all gradients, with dx alone, with dw alone, and with weights that move meanwhile. */
 static void linear_case(struct env *env, int n, struct ln__linear linear)
 {
-    static const struct {
-        const char *kernel;
-        enum ln__pass pass;
-        run_fn *run;
-    } pass[] = {{"linear_forward", LN__FORWARD, run_linear_forward},
-                {"linear_input_grad", LN__INPUT_GRAD, run_linear_input_grad},
-                {"linear_weight_grad", LN__WEIGHT_GRAD, run_linear_weight_grad}};
+    static const struct conv_args how[] = {{.bias = true},
+                                           {.bias = false},
+                                           {.bias = true, .input = true, .keep = true},
+                                           {.input = true, .add = true},
+                                           {.bias = true, .keep = true},
+                                           {.bias = true, .input = true, .add = true, .move = true},
+                                           {.move = true}};
     char shape[128];
-    snprintf(shape, sizeof shape, "n%d %dx%dx%d -> %d", n, linear.ci, linear.hi, linear.wi, linear.co);
-    for (int p = 0; p < 3; p++) {
-        for (int option = 0; option < 2 && wanted(env, pass[p].kernel); option++) {
-            struct conv_args a = {.linear = linear, .n = n, .add = option, .bias = !option};
-            a.x = activation(env, n, linear.ci, linear.hi * linear.wi);
-            a.y = activation(env, n, linear.co, 1);
-            a.w = make(env, (struct both){.kind = LINEAR, .linear = &linear});
-            a.b = activation(env, 1, linear.co, 1);
-            size_t sets = env->set->linear_scratch(&linear, pass[p].pass, n + 2, 3), refs = env->ref->linear_scratch(&linear, pass[p].pass, n, 1);
-            a.scratch = take(env, (sets > refs ? sets : refs) * sizeof(float));
-            struct both out[2] = {p == 0 ? a.y : p == 1 ? a.x : a.w, a.b};
-            if (!env->poor)
-                compare(env, pass[p].kernel, shape, TOLERANCE, out, p == 2 && a.bias ? 2 : 1, pass[p].run, &a);
-            drop_all(env);
-        }
+    for (int h = 0; h < 7; h++) {
+        const char *kernel = h < 2 ? "linear_forward" : "linear_backward";
+        struct conv_args a = how[h];
+        if (!wanted(env, kernel))
+            continue;
+        snprintf(shape, sizeof shape, "n%d %dx%dx%d -> %d, way %d", n, linear.ci, linear.hi, linear.wi, linear.co, h);
+        a.linear = linear;
+        a.n = n;
+        a.x = activation(env, n, linear.ci, linear.hi * linear.wi);
+        a.y = activation(env, n, linear.co, 1);
+        a.dx = activation(env, n, linear.ci, linear.hi * linear.wi);
+        a.w = make(env, (struct both){.kind = LINEAR, .linear = &linear});
+        a.dw = make(env, (struct both){.kind = LINEAR, .linear = &linear});
+        a.b = activation(env, 1, linear.co, 1);
+        enum ln__pass pass = h < 2 ? LN__FORWARD : LN__WEIGHT_GRAD;
+        a.scratch = take(env, env->set->linear_scratch(&linear, pass, n + 2, 3) * sizeof(float));
+        a.spare = take(env, env->ref->linear_scratch(&linear, pass, n, 1) * sizeof(float));
+        if (!env->poor && h < 2)
+            compare(env, kernel, shape, TOLERANCE, &a.y, 1, run_linear_forward, &a);
+        else if (!env->poor)
+            compare(env, kernel, shape, TOLERANCE, (struct both[]){a.dx, a.dw, a.w, a.b}, 4, run_linear_backward, &a);
+        drop_all(env);
     }
 }
 
@@ -373,7 +390,7 @@ struct args {
     int n, c, hw;
     size_t size;
     enum ln__act act;
-    bool add, frozen, residual, in_place, from_y;
+    bool add, frozen, residual, in_place, from_y, relu;
     struct both a, b, d, e, f, g, h, out, out2, out3, out4;
     struct ln__window win;
     struct ln__sgd sgd;
@@ -686,7 +703,7 @@ static void run_max_forward(const void *args, const struct ln__kset *set, int wh
     const struct args *p = args;
     int plane = p->win.ho * p->win.wo, blocks = ln__blocks(p->c, set->lanes);
     uint8_t *index = p->side[which];
-    set->maxpool_forward(&p->win, p->n, A(p->a), A(p->out), index, pool);
+    (p->relu ? set->relu_maxpool_forward : set->maxpool_forward)(&p->win, p->n, A(p->a), A(p->out), index, pool);
     for (size_t i = 0; i < p->out.size[which]; i++) { /* indices as numbers; those of zero lanes mean nothing */
         size_t lanes = (size_t)set->lanes, channel = i / (lanes * (size_t)plane) % (size_t)blocks * lanes + i % lanes;
         A(p->out2)[i] = channel < (size_t)p->c ? (float)index[i] : 0;
@@ -715,11 +732,14 @@ static void check_pools(struct env *env)
 {
     static const struct ln__window windows[] = {{16, 8, 8, 4, 4, 2, 2, 0, 0}, {24, 7, 9, 3, 4, 2, 2, 0, 0}, {3, 11, 11, 6, 6, 3, 2, 1, 1},
                                                 {40, 5, 5, 5, 5, 3, 1, 1, 1}, {33, 4, 4, 1, 1, 4, 4, 0, 0}, {16, 32, 32, 16, 16, 2, 2, 0, 0}};
-    for (size_t s = 0; s < 2 * sizeof windows / sizeof windows[0]; s++) {
-        struct args p = {.win = windows[s / 2], .n = 3, .c = windows[s / 2].c, .add = s % 2};
+    for (size_t s = 0; s < 4 * sizeof windows / sizeof windows[0]; s++) {
+        struct args p = {.win = windows[s / 4], .n = 3, .c = windows[s / 4].c, .add = s % 2, .relu = s / 2 % 2};
+        if (p.relu && !env->set->relu_maxpool_forward)
+            continue;
         int in = p.win.hi * p.win.wi, out = p.win.ho * p.win.wo;
         char shape[96];
-        snprintf(shape, sizeof shape, "n%d %dx%dx%d -> %dx%d, window %d", p.n, p.c, p.win.hi, p.win.wi, p.win.ho, p.win.wo, p.win.k);
+        snprintf(shape, sizeof shape, "n%d %dx%dx%d -> %dx%d, window %d%s", p.n, p.c, p.win.hi, p.win.wi, p.win.ho, p.win.wo, p.win.k,
+                 p.relu ? ", relu" : "");
         p.a = activation(env, p.n, p.c, in);
         p.d = activation(env, p.n, p.c, in);
         p.out = activation(env, p.n, p.c, out);
@@ -731,7 +751,7 @@ static void check_pools(struct env *env)
         run_max_forward(&p, env->ref, 0, NULL);
         run_max_forward(&p, env->set, 1, NULL);
         if (wanted(env, "maxpool_forward"))
-            compare(env, "maxpool_forward", shape, 0, (struct both[]){p.out, p.out2}, 2, run_max_forward, &p);
+            compare(env, p.relu ? "relu_maxpool_forward" : "maxpool_forward", shape, 0, (struct both[]){p.out, p.out2}, 2, run_max_forward, &p);
         if (wanted(env, "maxpool_grad"))
             compare(env, "maxpool_grad", shape, TOLERANCE, &p.d, 1, run_max_grad, &p);
         if (wanted(env, "avgpool_forward"))

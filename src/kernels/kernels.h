@@ -44,6 +44,8 @@ struct ln__window { /* pooling */
     int k, stride, top, left;
 };
 
+#define LN__POOL_NONE 255
+
 enum ln__act { LN__ACT_NONE, LN__ACT_RELU, LN__ACT_RELU6, LN__ACT_HARDSWISH, LN__ACT_SILU, LN__ACT_HARDSIGMOID, LN__ACT_SIGMOID };
 
 enum ln__pass { LN__FORWARD, LN__INPUT_GRAD, LN__WEIGHT_GRAD };
@@ -63,6 +65,12 @@ struct ln__sgd {
 struct ln__adam {
     float lr, beta1, beta2, eps, weight_decay;
     uint64_t step; /* from 1 */
+};
+
+/* Takes the gradient of packed weights piece by piece, as it becomes known: g is that of the floats [first, first + count) and may be overwritten.
+ * Each weight comes once; pieces come from the pool's threads at once, in any order, and the kernel reads no weight of a piece after it. */
+struct ln__sink {
+    void (*take)(const struct ln__sink *sink, size_t first, size_t count, float *g);
 };
 
 struct ln__kset {
@@ -93,13 +101,12 @@ struct ln__kset {
     size_t (*linear_weights)(const struct ln__linear *linear);
     void (*linear_pack)(const struct ln__linear *linear, const float *canonical, float *w);
     void (*linear_unpack)(const struct ln__linear *linear, const float *w, float *canonical);
-    size_t (*linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width);
+    size_t (*linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width); /* both gradients: the same */
     void (*linear_forward)(const struct ln__linear *linear, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
                            struct ln__pool *pool);
-    void (*linear_input_grad)(const struct ln__linear *linear, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
-                              struct ln__pool *pool);
-    void (*linear_weight_grad)(const struct ln__linear *linear, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
-                               struct ln__pool *pool);
+    /* All gradients in one pass over the weights. dx NULL: not wanted. The weight gradient goes to dw, else to the sink, else it is not wanted. */
+    void (*linear_backward)(const struct ln__linear *linear, int n, const float *x, const float *dy, const float *w, float *dx, bool add, float *dw,
+                            float *dbias, const struct ln__sink *sink, float *scratch, struct ln__pool *pool);
 
     /* -- batch norm over (n, hw) per channel, then + residual (or NULL), then act (not a sigmoid), in as few passes over memory as can be --
      * norm_forward: mean and biased variance of x, and y = act((x - mean) / sqrt(var + eps) * gamma + beta + residual); norm_apply: the same with
@@ -134,8 +141,10 @@ struct ln__kset {
     void (*scale_forward)(int n, int c, int hw, const float *x, const float *s, float *y, struct ln__pool *pool);
     void (*scale_grad)(int n, int c, int hw, const float *x, const float *s, const float *dy, float *dx, bool add, float *ds, struct ln__pool *pool);
 
-    /* -- pooling; index holds, for each output float as it lies, which of the k*k inputs was the maximum (first in row order) -- */
+    /* -- pooling; index holds, for each output float as it lies, which of the k*k inputs was the maximum (first in row order). relu_maxpool: the
+     * maximum of max(x, 0), LN__POOL_NONE where that is 0 and no gradient flows; NULL: the set has none. maxpool_grad takes both -- */
     void (*maxpool_forward)(const struct ln__window *window, int n, const float *x, float *y, uint8_t *index, struct ln__pool *pool);
+    void (*relu_maxpool_forward)(const struct ln__window *window, int n, const float *x, float *y, uint8_t *index, struct ln__pool *pool);
     void (*maxpool_grad)(const struct ln__window *window, int n, const uint8_t *index, const float *dy, float *dx, bool add, struct ln__pool *pool);
     void (*avgpool_forward)(const struct ln__window *window, int n, const float *x, float *y,
                             struct ln__pool *pool); /* divides by k*k; padding counts */

@@ -16,13 +16,13 @@
 /* clang-format off */
 #define LN__PRODUCTS(X) /* what bf16 sets have of their own */ \
     X(conv_algorithm) X(conv_scratch) X(conv_forward) X(conv_input_grad) X(conv_weight_grad) \
-    X(linear_scratch) X(linear_forward) X(linear_input_grad) X(linear_weight_grad)
+    X(linear_scratch) X(linear_forward) X(linear_backward)
 #define LN__REST(X) \
     X(pack) X(unpack) \
     X(conv_weights) X(conv_pack) X(conv_unpack) X(linear_weights) X(linear_pack) X(linear_unpack) \
     X(norm_forward) X(norm_apply) X(norm_grad) X(sandwich_scratch) X(sandwich_forward) X(sandwich_grad) \
     X(act_forward) X(act_grad) X(add) X(scale_forward) X(scale_grad) \
-    X(maxpool_forward) X(maxpool_grad) X(avgpool_forward) X(avgpool_grad) X(globalpool_forward) X(globalpool_grad) \
+    X(maxpool_forward) X(relu_maxpool_forward) X(maxpool_grad) X(avgpool_forward) X(avgpool_grad) X(globalpool_forward) X(globalpool_grad) \
     X(dropout_forward) X(dropout_grad) X(softmax_loss) \
     X(sgd) X(adam) X(proximal) \
     X(fold_check) X(fold_add) X(fold_read) X(max_abs) X(to_f16) X(from_f16) X(peak)

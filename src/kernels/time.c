@@ -93,13 +93,33 @@ static void linear_forward(const struct call *call)
 static void linear_input_grad(const struct call *call)
 {
     const struct bench *b = call->bench;
-    b->set->linear_input_grad(&call->linear, b->batch, b->y, b->w, b->x, false, b->scratch, b->pool);
+    b->set->linear_backward(&call->linear, b->batch, b->x, b->y, b->w, b->z, false, NULL, NULL, NULL, b->scratch, b->pool);
 }
 
 static void linear_weight_grad(const struct call *call)
 {
     const struct bench *b = call->bench;
-    b->set->linear_weight_grad(&call->linear, b->batch, b->x, b->y, b->w, NULL, b->scratch, b->pool);
+    b->set->linear_backward(&call->linear, b->batch, b->x, b->y, b->w, NULL, false, b->bytes, NULL, NULL, b->scratch, b->pool);
+}
+
+/* An optimiser with momentum, which lies in bytes. */
+struct learner {
+    struct ln__sink sink;
+    const struct bench *bench;
+};
+
+static void learn(const struct ln__sink *sink, size_t first, size_t count, float *g)
+{
+    const struct bench *b = ((const struct learner *)sink)->bench;
+    struct ln__sgd rule = {.lr = 1e-6F, .momentum = 0.9F};
+    b->set->sgd(count, &rule, g, b->w + first, (float *)b->bytes + first, NULL);
+}
+
+static void linear_learn(const struct call *call)
+{
+    const struct bench *b = call->bench;
+    struct learner learner = {{learn}, b};
+    b->set->linear_backward(&call->linear, b->batch, b->x, b->y, b->w, b->z, false, NULL, NULL, &learner.sink, b->scratch, b->pool);
 }
 
 static size_t most(size_t a, size_t b)
@@ -141,21 +161,29 @@ static bool time_linear(struct bench *bench, struct ln__linear linear)
     static const struct {
         const char *kernel;
         void (*run)(const struct call *call);
-    } pass[] = {{"linear_forward", linear_forward}, {"linear_input_grad", linear_input_grad}, {"linear_weight_grad", linear_weight_grad}};
+        double products, passes; /* of the size of the weights: products, and times they or what lies like them is read or written */
+    } how[] = {{"linear_forward", linear_forward, 1, 1},
+               {"linear_backward dx", linear_input_grad, 1, 1},
+               {"linear_backward dw", linear_weight_grad, 1, 1},
+               {"linear_backward sgd", linear_learn, 2, 4}};
     char shape[128];
     snprintf(shape, sizeof shape, "%dx%dx%d -> %d", linear.ci, linear.hi, linear.wi, linear.co);
-    if (bench->filter && !strstr(shape, bench->filter) && !strstr("linear_forward linear_input_grad linear_weight_grad", bench->filter))
+    if (bench->filter && !strstr(shape, bench->filter) && !strstr("linear_forward linear_backward dx dw sgd", bench->filter))
         return true;
     size_t scratch = 0, weights = bench->set->linear_weights(&linear);
     for (int p = 0; p < 3; p++)
         scratch = most(scratch, bench->set->linear_scratch(&linear, (enum ln__pass)p, bench->batch, ln__pool_width(bench->pool)));
     size_t x = floats(bench, linear.ci, linear.hi * linear.wi), y = floats(bench, linear.co, 1);
-    if (!room(bench, x, y, 0, weights, scratch))
+    if (!room(bench, x, y, x, weights, scratch))
+        return false;
+    ln__mem_free(bench->bytes);
+    bench->bytes = ln__mem_zero(weights, sizeof(float));
+    if (!bench->bytes)
         return false;
     double macs = (double)bench->batch * linear.co * linear.ci * linear.hi * linear.wi;
-    for (int p = 0; p < 3; p++) {
-        struct call call = {.bench = bench, .linear = linear, .run = pass[p].run};
-        measure(bench, pass[p].kernel, shape, &call, 2 * macs, 4.0 * (double)(x + y + weights));
+    for (size_t p = 0; p < sizeof how / sizeof how[0]; p++) {
+        struct call call = {.bench = bench, .linear = linear, .run = how[p].run};
+        measure(bench, how[p].kernel, shape, &call, 2 * macs * how[p].products, 4.0 * ((double)(x + y) + how[p].passes * (double)weights));
     }
     return true;
 }
@@ -189,6 +217,12 @@ static void maxpool(const struct call *call)
 {
     const struct bench *b = call->bench;
     b->set->maxpool_forward(&call->win, b->batch, b->x, b->y, b->bytes, b->pool);
+}
+
+static void relu_maxpool(const struct call *call)
+{
+    const struct bench *b = call->bench;
+    b->set->relu_maxpool_forward(&call->win, b->batch, b->x, b->y, b->bytes, b->pool);
 }
 
 static void maxpool_grad(const struct call *call)
@@ -226,9 +260,9 @@ static bool time_planes(struct bench *bench, int c, int side)
         const char *kernel;
         void (*run)(const struct call *call);
         double passes; /* over size floats */
-    } kernels[] = {{"norm_forward relu", norm_forward, 3},  {"norm_apply relu", norm_apply, 2}, {"norm_apply add relu", norm_apply_add, 3},
-                   {"norm_grad relu", norm_grad, 4},        {"maxpool_forward", maxpool, 1.3},  {"maxpool_grad", maxpool_grad, 1.3},
-                   {"act_forward hardswish", hardswish, 2}, {"act_forward silu", silu, 2}};
+    } kernels[] = {{"norm_forward relu", norm_forward, 3}, {"norm_apply relu", norm_apply, 2},      {"norm_apply add relu", norm_apply_add, 3},
+                   {"norm_grad relu", norm_grad, 4},       {"maxpool_forward", maxpool, 1.3},       {"relu_maxpool_forward", relu_maxpool, 1.3},
+                   {"maxpool_grad", maxpool_grad, 1.3},    {"act_forward hardswish", hardswish, 2}, {"act_forward silu", silu, 2}};
     for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++) {
         call.run = kernels[k].run;
         measure(bench, kernels[k].kernel, shape, &call, 0, kernels[k].passes * 4 * (double)size);

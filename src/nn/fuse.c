@@ -1,5 +1,5 @@
-/* Rewriting a plan: batch norm [+ addition] [+ activation] become one step, one pass over memory each way; and of norm, depthwise convolution,
- * norm one step is made. Only where no other step (nor the caller) reads what is in between. */
+/* Rewriting a plan: batch norm [+ addition] [+ activation], and ReLU + maximum, become one step, one pass over memory each way; and of norm,
+ * depthwise convolution, norm one step is made. Only where no other step (nor the caller) reads what is in between. */
 #include "nn/plan.h"
 
 /* Behind a sum only activations whose derivative follows from their output; sparse sets have no others. */
@@ -102,6 +102,15 @@ static void fuse_sandwich(struct ln__plan *plan, int at)
     before->layer = conv->layer = NULL;
 }
 
+static void drop_fused(struct ln__plan *plan)
+{
+    int kept = 0;
+    for (int i = 0; i < plan->steps; i++)
+        if (plan->step[i].layer)
+            plan->step[kept++] = plan->step[i];
+    plan->steps = kept;
+}
+
 void ln__plan_fuse(struct ln__plan *plan)
 {
     for (int i = 0; i < plan->steps; i++) {
@@ -115,9 +124,21 @@ void ln__plan_fuse(struct ln__plan *plan)
     for (int i = 0; i < plan->steps && !plan->args.sparsity; i++)
         if (plan->step[i].layer == &ln__layer_batchnorm && plan->step[i].inputs == 1)
             fuse_sandwich(plan, i);
-    int kept = 0;
-    for (int i = 0; i < plan->steps; i++)
-        if (plan->step[i].layer)
-            plan->step[kept++] = plan->step[i];
-    plan->steps = kept;
+    drop_fused(plan);
+}
+
+void ln__plan_fuse_pools(struct ln__plan *plan)
+{
+    for (int i = 0; i < plan->steps && plan->args.kset->relu_maxpool_forward; i++) {
+        struct ln__plan_step *relu = &plan->step[i];
+        if (relu->layer != &ln__layer_activation || plan->args.graph->node[relu->node].act != LN__ACT_RELU)
+            continue;
+        int next = only_reader(plan, relu->out, i);
+        if (next < 0 || plan->step[next].layer != &ln__layer_maxpool)
+            continue;
+        plan->step[next].act = LN__ACT_RELU;
+        plan->step[next].in[0] = relu->in[0];
+        relu->layer = NULL;
+    }
+    drop_fused(plan);
 }

@@ -40,7 +40,7 @@ struct ln__node {
 struct ln__need_args {
     const struct ln__node *node;
     const struct ln__kset *kset;
-    enum ln__act act; /* fused behind it */
+    enum ln__act act; /* fused behind it; before it, where it is a maximum */
     int inputs;       /* of the step: a norm has two with an addition behind it */
     int batch;
     unsigned width;
@@ -109,8 +109,8 @@ struct ln__layer {
     void (*onnx)(struct ln__onnx_call *call);      /* nn/onnx.h; NULL: there is no ONNX form, and export says so */
 };
 
-extern const struct ln__layer ln__layer_batchnorm, ln__layer_activation, ln__layer_add; /* those that fuse, */
-extern const struct ln__layer ln__layer_sandwich;                                       /* and what no graph has: made of three of its nodes */
+extern const struct ln__layer ln__layer_batchnorm, ln__layer_activation, ln__layer_add, ln__layer_maxpool; /* those that fuse, */
+extern const struct ln__layer ln__layer_sandwich; /* and what no graph has: made of three of its nodes */
 
 /* What a sandwich has to know of its norms. learn: running statistics from those of a batch of `count` values a channel. */
 float ln__batchnorm_eps(const struct ln__node *node);

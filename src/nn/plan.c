@@ -444,6 +444,8 @@ int ln__plan_new_as(const struct ln__plan_args *args, bool shared, bool fused, s
         ln__plan_fuse(plan);
     if (!rc && plan->args.sparsity)
         unfit = rc = ln__sparse_plan(plan, fault);
+    if (!rc && fused)
+        ln__plan_fuse_pools(plan);
     if (!rc)
         rc = make_needs(plan);
     if (!rc)

@@ -18,7 +18,7 @@
 struct ln__plan_step {
     const struct ln__layer *layer; /* NULL: taken out by a rewriting pass */
     int node;                      /* whose attributes and parameters */
-    enum ln__act act;              /* fused behind it */
+    enum ln__act act;              /* fused behind it; before it, where it is a maximum */
     struct ln__plan_norm {
         int node; /* 0: none */
         enum ln__act act;
@@ -56,6 +56,8 @@ int ln__plan_new_as(const struct ln__plan_args *args, bool shared, bool fused, s
 /* fuse.c: batch norm with the addition and activation behind it, and a depthwise convolution with both norms around it, where nothing else reads
  * what is in between. */
 void ln__plan_fuse(struct ln__plan *plan);
+/* The same for ReLU and the maximum behind it, once the plan's kernel set is settled: not every set can. */
+void ln__plan_fuse_pools(struct ln__plan *plan);
 
 /* recompute.c: chooses what is dropped, more with every round from 1 on; *more false: no such round. */
 int ln__plan_drop(struct ln__plan *plan, int round, bool *more) LN_MUST_CHECK;

@@ -104,11 +104,13 @@ static struct ln__conv conv_of(const struct ln__linear *linear)
     return (struct ln__conv){linear->ci, linear->hi, linear->wi, linear->co, 1, 1, linear->hi, linear->wi, 1, 0, 0, 1};
 }
 
+/* Backward: both passes', and in front of it the weight gradient that a sink takes. */
 size_t LN_B(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
 {
     (void)width;
     struct ln__conv conv = conv_of(linear);
-    return scratch_for(&conv, pass, n);
+    size_t input = scratch_for(&conv, LN__INPUT_GRAD, n), weight = scratch_for(&conv, LN__WEIGHT_GRAD, n);
+    return pass == LN__FORWARD ? scratch_for(&conv, pass, n) : LN_K(linear_weights)(linear) + (input > weight ? input : weight);
 }
 
 void LN_B(linear_forward)(const struct ln__linear *linear, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
@@ -119,20 +121,18 @@ void LN_B(linear_forward)(const struct ln__linear *linear, int n, const float *x
     forward(&conv, n, x, w, bias, y, scratch);
 }
 
-void LN_B(linear_input_grad)(const struct ln__linear *linear, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
-                             struct ln__pool *pool)
+void LN_B(linear_backward)(const struct ln__linear *linear, int n, const float *x, const float *dy, const float *w, float *dx, bool add, float *dw,
+                           float *dbias, const struct ln__sink *sink, float *scratch, struct ln__pool *pool)
 {
     (void)pool;
     struct ln__conv conv = conv_of(linear);
-    input_grad(&conv, n, dy, w, dx, add, scratch);
-}
-
-void LN_B(linear_weight_grad)(const struct ln__linear *linear, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
-                              struct ln__pool *pool)
-{
-    (void)pool;
-    struct ln__conv conv = conv_of(linear);
-    weight_grad(&conv, n, x, dy, dw, dbias, scratch);
+    size_t weights = LN_K(linear_weights)(linear);
+    if (dx)
+        input_grad(&conv, n, dy, w, dx, add, scratch + weights);
+    if (dw || sink)
+        weight_grad(&conv, n, x, dy, dw ? dw : scratch, dbias, scratch + weights);
+    if (!dw && sink)
+        sink->take(sink, 0, weights, scratch);
 }
 
 static bool usable(void)

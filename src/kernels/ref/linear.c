@@ -22,10 +22,11 @@ void LN_K(linear_unpack)(const struct ln__linear *linear, const float *w, float 
     memcpy(canonical, w, LN_K(linear_weights)(linear) * sizeof *w);
 }
 
+/* Backward: the weight gradient that a sink takes. */
 size_t LN_K(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
 {
-    (void)linear, (void)pass, (void)n, (void)width;
-    return 0;
+    (void)n, (void)width;
+    return pass == LN__FORWARD ? 0 : LN_K(linear_weights)(linear);
 }
 
 void LN_K(linear_forward)(const struct ln__linear *linear, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
@@ -43,10 +44,8 @@ void LN_K(linear_forward)(const struct ln__linear *linear, int n, const float *x
     }
 }
 
-void LN_K(linear_input_grad)(const struct ln__linear *linear, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
-                             struct ln__pool *pool)
+static void input_grad(const struct ln__linear *linear, int n, const float *dy, const float *w, float *dx, bool add)
 {
-    (void)scratch, (void)pool;
     size_t size = features(linear), co = (size_t)linear->co;
     for (size_t s = 0; s < (size_t)n; s++) {
         for (size_t f = 0; f < size; f++) {
@@ -58,10 +57,8 @@ void LN_K(linear_input_grad)(const struct ln__linear *linear, int n, const float
     }
 }
 
-void LN_K(linear_weight_grad)(const struct ln__linear *linear, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
-                              struct ln__pool *pool)
+static void weight_grad(const struct ln__linear *linear, int n, const float *x, const float *dy, float *dw, float *dbias)
 {
-    (void)scratch, (void)pool;
     size_t size = features(linear), co = (size_t)linear->co;
     for (size_t o = 0; o < co; o++) {
         for (size_t f = 0; f < size; f++) {
@@ -76,4 +73,16 @@ void LN_K(linear_weight_grad)(const struct ln__linear *linear, int n, const floa
         if (dbias)
             dbias[o] = (float)total;
     }
+}
+
+void LN_K(linear_backward)(const struct ln__linear *linear, int n, const float *x, const float *dy, const float *w, float *dx, bool add, float *dw,
+                           float *dbias, const struct ln__sink *sink, float *scratch, struct ln__pool *pool)
+{
+    (void)pool;
+    if (dx)
+        input_grad(linear, n, dy, w, dx, add);
+    if (dw || sink)
+        weight_grad(linear, n, x, dy, dw ? dw : scratch, dbias);
+    if (!dw && sink)
+        sink->take(sink, 0, LN_K(linear_weights)(linear), scratch);
 }

@@ -3,14 +3,14 @@
 #include <math.h>
 #include <string.h>
 
-void LN_K(maxpool_forward)(const struct ln__window *win, int n, const float *x, float *y, uint8_t *index, struct ln__pool *pool)
+/* The maximum of each window and `least`; which is `none` where nothing is above that. */
+static void maxpool(const struct ln__window *win, int n, float least, int none, const float *x, float *y, uint8_t *index)
 {
-    (void)pool;
     for (int i = 0; i < n * win->c; i++, x += win->hi * win->wi) {
         for (int oy = 0; oy < win->ho; oy++) {
             for (int ox = 0; ox < win->wo; ox++) {
-                float best = -INFINITY;
-                int which = 0;
+                float best = least;
+                int which = none;
                 for (int t = 0; t < win->k * win->k; t++) {
                     int iy = oy * win->stride + t / win->k - win->top, ix = ox * win->stride + t % win->k - win->left;
                     if (iy < 0 || iy >= win->hi || ix < 0 || ix >= win->wi)
@@ -28,6 +28,18 @@ void LN_K(maxpool_forward)(const struct ln__window *win, int n, const float *x, 
     }
 }
 
+void LN_K(maxpool_forward)(const struct ln__window *window, int n, const float *x, float *y, uint8_t *index, struct ln__pool *pool)
+{
+    (void)pool;
+    maxpool(window, n, -INFINITY, 0, x, y, index);
+}
+
+void LN_K(relu_maxpool_forward)(const struct ln__window *window, int n, const float *x, float *y, uint8_t *index, struct ln__pool *pool)
+{
+    (void)pool;
+    maxpool(window, n, 0, LN__POOL_NONE, x, y, index);
+}
+
 void LN_K(maxpool_grad)(const struct ln__window *win, int n, const uint8_t *index, const float *dy, float *dx, bool add, struct ln__pool *pool)
 {
     (void)pool;
@@ -38,7 +50,7 @@ void LN_K(maxpool_grad)(const struct ln__window *win, int n, const uint8_t *inde
         for (int oy = 0; oy < win->ho; oy++) {
             for (int ox = 0; ox < win->wo; ox++, index++, dy++) {
                 int iy = oy * win->stride + *index / win->k - win->top, ix = ox * win->stride + *index % win->k - win->left;
-                if (iy >= 0 && iy < win->hi && ix >= 0 && ix < win->wi)
+                if (*index != LN__POOL_NONE && iy >= 0 && iy < win->hi && ix >= 0 && ix < win->wi)
                     dx[iy * win->wi + ix] += *dy;
             }
         }

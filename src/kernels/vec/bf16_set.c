@@ -78,7 +78,7 @@ static struct ln__conv conv_of(const struct ln__linear *linear)
     return (struct ln__conv){ln__blocks(linear->ci, LN_V) * linear->hi * linear->wi * LN_V, 1, 1, linear->co, 1, 1, 1, 1, 1, 0, 0, 1};
 }
 
-size_t LN_B(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
+static size_t linear_work(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
 {
     struct ln__conv conv = conv_of(linear);
     size_t most = 0;
@@ -87,6 +87,15 @@ size_t LN_B(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass,
         most = size > most ? size : most;
     }
     return most;
+}
+
+/* Backward: both passes', and in front of it the weight gradient that a sink takes. */
+size_t LN_B(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
+{
+    if (pass == LN__FORWARD)
+        return linear_work(linear, pass, n, width);
+    size_t input = linear_work(linear, LN__INPUT_GRAD, n, width), weight = linear_work(linear, LN__WEIGHT_GRAD, n, width);
+    return LN_K(linear_weights)(linear) + (input > weight ? input : weight);
 }
 
 void LN_B(linear_forward)(const struct ln__linear *linear, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
@@ -102,20 +111,19 @@ void LN_B(linear_forward)(const struct ln__linear *linear, int n, const float *x
     LN_B(gather)(&g, pool);
 }
 
-void LN_B(linear_input_grad)(const struct ln__linear *linear, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
-                             struct ln__pool *pool)
+void LN_B(linear_backward)(const struct ln__linear *linear, int n, const float *x, const float *dy, const float *w, float *dx, bool add, float *dw,
+                           float *dbias, const struct ln__sink *sink, float *scratch, struct ln__pool *pool)
 {
     struct ln__conv conv = conv_of(linear);
-    LN_K(phases)(&conv, n, dy, w, dx, add, scratch, pool, LN_B(gather));
-}
-
-void LN_B(linear_weight_grad)(const struct ln__linear *linear, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
-                              struct ln__pool *pool)
-{
-    struct ln__conv conv = conv_of(linear);
-    LN_B(spread)(&conv, n, x, dy, dw, scratch, pool);
+    size_t weights = LN_K(linear_weights)(linear);
+    if (dx)
+        LN_K(phases)(&conv, n, dy, w, dx, add, scratch + weights, pool, LN_B(gather));
+    if (dw || sink)
+        LN_B(spread)(&conv, n, x, dy, dw ? dw : scratch, scratch + weights, pool);
     if (dbias)
         LN_K(bias_grad)(&conv, n, dy, dbias, pool);
+    if (!dw && sink)
+        sink->take(sink, 0, weights, scratch);
 }
 
 #define FLOAT_SET LN__JOIN(ln__kset_, LN_ISA)

@@ -8,7 +8,8 @@
  *     backward     dx[f block][s] = sum over o of dy[s][o] w'[f block][o]           a chunk: LIN_F features, all outputs
  *                  dw[o block][f] = sum over s of x[s][f] dy[o block][s]
  *
- * Both strip kernels are the same, the weights of backward being turned block by block. Weights are read once a pass, from first to last. */
+ * Both strip kernels are the same, the weights of backward being turned block by block. Weights are read once a pass, from first to last, and
+ * backward makes both gradients of a piece of weights while it is in the cache; a sink takes the weight gradient from there. */
 #include "kernels/vec/linear.h"
 #include "kernels/vec/transpose.h"
 
@@ -133,27 +134,28 @@ void LN_K(linear_forward)(const struct ln__linear *linear, int n, const float *x
 
 struct backward {
     struct shape shape;
-    const float *x, *dy, *w; /* w NULL: dx is not wanted */
-    float *dx, *dw, *dbias;  /* or NULL: not wanted */
+    const float *x, *dy, *w;
+    float *dx, *dw, *dbias; /* or NULL: not wanted; the gradient of the weights may go to the sink */
     bool add;
+    const struct ln__sink *sink;
     float *panels, *work; /* dy's panels; work: for each worker */
 };
 
-/* What a worker has: x and dx of a chunk, turned weights of LIN_K x LIN_K blocks. */
+/* What a worker has: x and dx of a chunk, turned weights of LIN_K x LIN_K blocks, a piece of the weight gradient. */
 struct work {
-    float *x, *dx, *turned;
+    float *x, *dx, *turned, *dw;
 };
 
 static size_t work_floats(const struct shape *shape)
 {
-    return 2 * (LIN_F / LN_V) * panel_floats(shape) + (size_t)LIN_WIDE * LIN_WIDE;
+    return 2 * (LIN_F / LN_V) * panel_floats(shape) + (size_t)LIN_WIDE * LIN_WIDE + (size_t)LIN_K * LIN_F * LN_V;
 }
 
 static struct work work_of(const struct backward *bw, unsigned worker)
 {
     size_t panels = (LIN_F / LN_V) * panel_floats(&bw->shape);
     float *at = bw->work + worker * work_floats(&bw->shape);
-    return (struct work){at, at + panels, at + 2 * panels};
+    return (struct work){at, at + panels, at + 2 * panels, at + 2 * panels + (size_t)LIN_WIDE * LIN_WIDE};
 }
 
 static void dy_chunk(void *context, size_t block, unsigned worker)
@@ -216,9 +218,11 @@ static void take_weights(const struct backward *bw, const struct work *work, int
                           .dy = bw->panels + (size_t)out * panel_floats(shape),
                           .n = shape->n,
                           .count = count,
-                          .dw = bw->dw + at,
-                          .wk = shape->column};
+                          .dw = bw->dw ? bw->dw + at : work->dw,
+                          .wk = bw->dw ? shape->column : (size_t)LIN_F * LN_V};
     LN_K(blocks)(&block, k);
+    for (int j = 0; !bw->dw && j < k; j++)
+        bw->sink->take(bw->sink, at + (size_t)j * shape->column, (size_t)count * LN_V, block.dw + (size_t)j * block.wk);
 }
 
 static void backward_chunk(void *context, size_t chunk, unsigned worker)
@@ -228,7 +232,7 @@ static void backward_chunk(void *context, size_t chunk, unsigned worker)
     struct work work = work_of(bw, worker);
     size_t panel = panel_floats(shape);
     int first = (int)chunk * LIN_F, count = min_int(LIN_F, shape->features - first), panels = ln__blocks(count, LN_V);
-    for (int p = 0; p < panels && bw->dw; p++)
+    for (int p = 0; p < panels && (bw->dw || bw->sink); p++)
         fill_panel(shape, bw->x, first / LN_V + p, work.x + (size_t)p * panel);
     if (bw->dx)
         memset(work.dx, 0, (size_t)panels * panel * sizeof *work.dx);
@@ -236,7 +240,7 @@ static void backward_chunk(void *context, size_t chunk, unsigned worker)
         int k = min_int(LIN_K, shape->cob - out);
         for (int f = first; bw->dx && f < first + count; f += LIN_WIDE)
             add_inputs(bw, &work, first, f, min_int(LIN_WIDE, first + count - f), out, k);
-        if (bw->dw)
+        if (bw->dw || bw->sink)
             take_weights(bw, &work, first, count, out, k);
     }
     for (int p = 0; p < panels && bw->dx; p++)
@@ -251,17 +255,10 @@ static void backward(struct backward *bw, float *scratch, struct ln__pool *pool)
     ln__pool_for(pool, (size_t)ln__blocks(bw->shape.features, LIN_F), backward_chunk, bw);
 }
 
-void LN_K(linear_input_grad)(const struct ln__linear *linear, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
-                             struct ln__pool *pool)
+void LN_K(linear_backward)(const struct ln__linear *linear, int n, const float *x, const float *dy, const float *w, float *dx, bool add, float *dw,
+                           float *dbias, const struct ln__sink *sink, float *scratch, struct ln__pool *pool)
 {
-    struct backward bw = {.shape = shape_of(linear, n), .dy = dy, .w = w, .dx = dx, .add = add};
-    backward(&bw, scratch, pool);
-}
-
-void LN_K(linear_weight_grad)(const struct ln__linear *linear, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
-                              struct ln__pool *pool)
-{
-    struct backward bw = {.shape = shape_of(linear, n), .x = x, .dy = dy, .dw = dw, .dbias = dbias};
+    struct backward bw = {shape_of(linear, n), x, dy, w, dx, dw, dbias, add, sink, NULL, NULL};
     backward(&bw, scratch, pool);
 }
 

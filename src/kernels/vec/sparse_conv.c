@@ -662,10 +662,20 @@ void LN_KS(linear_unpack)(const struct ln__linear *linear, const float *w, float
     LN_KS(conv_unpack)(&conv, w, canonical);
 }
 
-size_t LN_KS(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
+static size_t linear_work(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
 {
     struct ln__conv conv = ln__sparse_linear(linear);
-    return LN_KS(conv_scratch)(&conv, pass, n, width);
+    size_t size = LN_KS(conv_scratch)(&conv, pass, n, width);
+    return (size + LN_V - 1) / LN_V * LN_V;
+}
+
+/* Backward: both passes', and in front of it the weight gradient that a sink takes. */
+size_t LN_KS(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
+{
+    if (pass == LN__FORWARD)
+        return linear_work(linear, pass, n, width);
+    size_t input = linear_work(linear, LN__INPUT_GRAD, n, width), weight = linear_work(linear, LN__WEIGHT_GRAD, n, width);
+    return LN_KS(linear_weights)(linear) + (input > weight ? input : weight);
 }
 
 void LN_KS(linear_forward)(const struct ln__linear *linear, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
@@ -675,16 +685,15 @@ void LN_KS(linear_forward)(const struct ln__linear *linear, int n, const float *
     LN_KS(conv_forward)(&conv, n, x, w, bias, y, scratch, pool);
 }
 
-void LN_KS(linear_input_grad)(const struct ln__linear *linear, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
-                              struct ln__pool *pool)
+void LN_KS(linear_backward)(const struct ln__linear *linear, int n, const float *x, const float *dy, const float *w, float *dx, bool add, float *dw,
+                            float *dbias, const struct ln__sink *sink, float *scratch, struct ln__pool *pool)
 {
     struct ln__conv conv = ln__sparse_linear(linear);
-    LN_KS(conv_input_grad)(&conv, n, dy, w, dx, add, scratch, pool);
-}
-
-void LN_KS(linear_weight_grad)(const struct ln__linear *linear, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
-                               struct ln__pool *pool)
-{
-    struct ln__conv conv = ln__sparse_linear(linear);
-    LN_KS(conv_weight_grad)(&conv, n, x, dy, dw, dbias, scratch, pool);
+    size_t weights = LN_KS(linear_weights)(linear);
+    if (dx)
+        LN_KS(conv_input_grad)(&conv, n, dy, w, dx, add, scratch + weights, pool);
+    if (dw || sink)
+        LN_KS(conv_weight_grad)(&conv, n, x, dy, dw ? dw : scratch, dbias, scratch + weights, pool);
+    if (!dw && sink)
+        sink->take(sink, 0, weights, scratch);
 }

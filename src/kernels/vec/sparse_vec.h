@@ -13,7 +13,7 @@
 /* clang-format off */
 #define LN__SPARSE_DENSE_OPS(X) \
     X(pack) X(unpack) X(conv_weights) X(conv_pack) X(conv_unpack) X(conv_scratch) X(conv_forward) X(conv_input_grad) X(conv_weight_grad) \
-    X(linear_weights) X(linear_pack) X(linear_unpack) X(linear_scratch) X(linear_forward) X(linear_input_grad) X(linear_weight_grad) \
+    X(linear_weights) X(linear_pack) X(linear_unpack) X(linear_scratch) X(linear_forward) X(linear_backward) \
     X(norm_forward) X(norm_apply) X(norm_grad) X(act_forward) X(act_grad) X(add) X(scale_forward) X(scale_grad) X(maxpool_forward) \
     X(maxpool_grad) X(avgpool_forward) X(avgpool_grad) X(globalpool_forward) X(globalpool_grad) X(dropout_forward) X(dropout_grad) \
     X(softmax_loss)

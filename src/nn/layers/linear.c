@@ -70,9 +70,7 @@ static void linear_needs(const struct ln__need_args *args, struct ln__needs *out
     out->scratch_forward = args->kset->linear_scratch(linear, LN__FORWARD, args->batch, args->width);
     if (!args->train)
         return;
-    size_t input = args->kset->linear_scratch(linear, LN__INPUT_GRAD, args->batch, args->width);
-    size_t weight = args->kset->linear_scratch(linear, LN__WEIGHT_GRAD, args->batch, args->width);
-    out->scratch_backward = input > weight ? input : weight;
+    out->scratch_backward = args->kset->linear_scratch(linear, LN__WEIGHT_GRAD, args->batch, args->width);
 }
 
 static void linear_forward(const struct ln__call *call)
@@ -93,9 +91,8 @@ static void linear_backward(const struct ln__call *call)
     }
     const struct ln__linear *linear = ln__node_attr_of(call->node);
     float *dbias = call->node->params > 1 ? call->grad[1] : NULL;
-    call->kset->linear_weight_grad(linear, call->n, call->x[0], call->dy, call->grad[0], dbias, call->scratch, call->pool);
-    if (call->dx[0])
-        call->kset->linear_input_grad(linear, call->n, call->dy, call->param[0], call->dx[0], call->add[0], call->scratch, call->pool);
+    call->kset->linear_backward(linear, call->n, call->x[0], call->dy, call->param[0], call->dx[0], call->add[0], call->grad[0], dbias, NULL,
+                                call->scratch, call->pool);
 }
 
 static void linear_onnx(struct ln__onnx_call *call)

@@ -5,11 +5,9 @@
 
 LN__ATTR_FITS(struct ln__window);
 
-static const struct ln__layer layer_maxpool;
-
 int ln__build_maxpool(struct ln__graph *graph, int x, int k, int stride, int pad)
 {
-    struct ln__node *node = ln__node_new(graph, &layer_maxpool, "maxpool", x, -1);
+    struct ln__node *node = ln__node_new(graph, &ln__layer_maxpool, "maxpool", x, -1);
     if (!node)
         return -1;
     struct ln__shape in = graph->node[x].shape;
@@ -35,7 +33,10 @@ static void maxpool_needs(const struct ln__need_args *args, struct ln__needs *ou
 
 static void maxpool_forward(const struct ln__call *call)
 {
-    call->kset->maxpool_forward(ln__node_attr_of(call->node), call->n, call->x[0], call->y, call->saved, call->pool);
+    if (call->act == LN__ACT_RELU)
+        call->kset->relu_maxpool_forward(ln__node_attr_of(call->node), call->n, call->x[0], call->y, call->saved, call->pool);
+    else
+        call->kset->maxpool_forward(ln__node_attr_of(call->node), call->n, call->x[0], call->y, call->saved, call->pool);
 }
 
 static void maxpool_backward(const struct ln__call *call)
@@ -57,9 +58,9 @@ static void maxpool_onnx(struct ln__onnx_call *call)
     call->y_flat = false;
 }
 
-static const struct ln__layer layer_maxpool = {.name = "maxpool",
-                                               .narrow = maxpool_narrow,
-                                               .needs = maxpool_needs,
-                                               .forward = maxpool_forward,
-                                               .backward = maxpool_backward,
-                                               .onnx = maxpool_onnx};
+const struct ln__layer ln__layer_maxpool = {.name = "maxpool",
+                                            .narrow = maxpool_narrow,
+                                            .needs = maxpool_needs,
+                                            .forward = maxpool_forward,
+                                            .backward = maxpool_backward,
+                                            .onnx = maxpool_onnx};
