@@ -1,4 +1,4 @@
-/* Pooling. Padding never wins a maximum; it counts as zero in an average. */
+/* Pooling. Padding never wins a maximum, a NaN always does, so that no window hides it; padding counts as zero in an average. */
 #include "kernels/ref/ref.h"
 #include <math.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static void maxpool(const struct ln__window *win, int n, float least, int none, 
                     if (iy < 0 || iy >= win->hi || ix < 0 || ix >= win->wi)
                         continue;
                     float v = x[iy * win->wi + ix];
-                    if (v > best) {
+                    if (v > best || v != v) {
                         best = v;
                         which = t;
                     }

@@ -15,12 +15,12 @@ static void inside(const struct ln__window *win, int at, int size, int *first, i
     *end = min_int(win->k, size - at);
 }
 
-/* One input against the largest so far. */
+/* One input against the largest so far; a NaN wins. */
 INLINE void higher(vf v, int tap, vf *best, vi *which)
 {
-    vi more = v > *best;
+    vi more = (v > *best) | (v != v);
     *which = (more & tap) | (~more & *which);
-    *best = vmax(v, *best);
+    *best = pick(more, v, *best);
 }
 
 INLINE void keep_max(float *y, uint8_t *index, vf best, vi which)

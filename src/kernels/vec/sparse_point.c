@@ -231,8 +231,9 @@ static void maxpool_plane(const struct ln__window *w, const float *x, float *y, 
             for (int ty = r.y0; ty < r.y1; ty++) {
                 for (int tx = r.x0; tx < r.x1; tx++) {
                     float v = from[ty * w->wi + tx];
-                    which = v > best ? ty * w->k + tx : which;
-                    best = v > best ? v : best;
+                    bool more = v > best || v != v;
+                    which = more ? ty * w->k + tx : which;
+                    best = more ? v : best;
                 }
             }
             *y++ = best;
