@@ -358,6 +358,7 @@ static void check_convs(struct env *env)
     conv_case(env, 2, square(20, 11, 20, 2, 3, 0, 1));
     conv_case(env, 3, square(64, 8, 96, 1, 1, 0, 1));
     conv_case(env, 2, square(24, 13, 144, 1, 1, 0, 1));
+    conv_case(env, 5, square(260, 4, 70, 1, 1, 0, 1));
     conv_case(env, 11, square(100, 2, 30, 1, 1, 0, 1));
     conv_case(env, 2, square(32, 9, 64, 1, 2, 0, 1));
     conv_case(env, 2, square(12, 6, 12, 1, 1, 1, 1));

@@ -118,6 +118,8 @@ static size_t scratch_for(const struct ln__conv *conv, enum ln__pass pass, int n
         return LN_K(depthwise_scratch)(conv, pass, n, width);
     if (is_narrow(conv) && pass != LN__INPUT_GRAD)
         return LN_K(narrow_scratch)(conv, pass, n, width);
+    if (LN_K(one_tap)(conv))
+        return LN_K(one_tap_scratch)(conv, pass, n);
     if (pass == LN__WEIGHT_GRAD)
         return LN_K(winograd_wins)(conv) ? LN_K(winograd_grad_scratch)(conv, n, width) : LN_K(spread_scratch)(conv, n);
     if (LN_K(winograd_wins)(conv))
@@ -158,6 +160,10 @@ void LN_K(conv_forward)(const struct ln__conv *conv, int n, const float *x, cons
     }
     if (is_narrow(conv)) {
         LN_K(narrow_forward)(conv, n, x, w, bias, y, scratch, pool);
+        return;
+    }
+    if (LN_K(one_tap)(conv)) {
+        LN_K(one_tap_forward)(conv, n, x, w, bias, y, pool);
         return;
     }
     if (LN_K(winograd_wins)(conv)) {
@@ -210,6 +216,10 @@ void LN_K(conv_input_grad)(const struct ln__conv *conv, int n, const float *dy, 
         LN_K(depthwise_input_grad)(conv, n, dy, w, dx, add, scratch, pool);
         return;
     }
+    if (LN_K(one_tap)(conv)) {
+        LN_K(one_tap_input_grad)(conv, n, dy, w, dx, add, scratch, pool);
+        return;
+    }
     if (LN_K(winograd_wins)(conv)) {
         LN_K(winograd)(conv, true, n, dy, w, NULL, dx, add, scratch, pool);
         return;
@@ -255,6 +265,8 @@ void LN_K(conv_weight_grad)(const struct ln__conv *conv, int n, const float *x, 
         LN_K(depthwise_weight_grad)(conv, n, x, dy, dw, scratch, pool);
     else if (is_narrow(conv))
         LN_K(narrow_weight_grad)(conv, n, x, dy, dw, scratch, pool);
+    else if (LN_K(one_tap)(conv))
+        LN_K(one_tap_weight_grad)(conv, n, x, dy, dw, scratch, pool);
     else if (LN_K(winograd_wins)(conv))
         LN_K(winograd_grad)(conv, n, x, dy, dw, scratch, pool);
     else

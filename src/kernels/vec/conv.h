@@ -90,6 +90,14 @@ void LN_K(narrow_forward)(const struct ln__conv *conv, int n, const float *x, co
                           struct ln__pool *pool);
 void LN_K(narrow_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *scratch, struct ln__pool *pool);
 
+/* Convolutions of one tap and stride 1 with at least V input channels and eight pixels. */
+bool LN_K(one_tap)(const struct ln__conv *conv);
+size_t LN_K(one_tap_scratch)(const struct ln__conv *conv, enum ln__pass pass, int n);
+void LN_K(one_tap_forward)(const struct ln__conv *conv, int n, const float *x, const float *w, const float *bias, float *y, struct ln__pool *pool);
+void LN_K(one_tap_input_grad)(const struct ln__conv *conv, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
+                              struct ln__pool *pool);
+void LN_K(one_tap_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *scratch, struct ln__pool *pool);
+
 typedef size_t gather_size(const struct gather *gather, unsigned width);
 typedef void gather_run(const struct gather *gather, struct ln__pool *pool);
 gather_size LN_K(gather_scratch);
