@@ -1,6 +1,7 @@
 /* All memory of the library comes through here: the only file that may name malloc. Blocks are counted and any
  * allocation can be made to fail, which is how the tests prove that failures leak nothing and that a training step
- * allocates nothing. Every block starts at a multiple of 64 bytes, so that vectors of any instruction set load aligned. */
+ * allocates nothing. Every block starts at a multiple of 64 bytes, so that vectors of any instruction set load aligned; large ones (from
+ * 16 MiB on: nets) lie in huge pages where the kernel gives them. */
 #ifndef LINNET_BASE_MEM_H
 #define LINNET_BASE_MEM_H
 

@@ -23,6 +23,11 @@ static void blocks(void **state)
         memset(block, 1, size);
         ln__mem_free(block);
     }
+    unsigned char *large = ln__mem_alloc(((size_t)17 << 20) + 1); /* begins where a huge page may */
+    assert_non_null(large);
+    assert_int_equal((uintptr_t)large % ((size_t)2 << 20), 0);
+    large[(size_t)17 << 20] = 1;
+    ln__mem_free(large);
     assert_true(ln__mem_count() > count);
     assert_null(ln__mem_alloc(0));
     assert_null(ln__mem_alloc(SIZE_MAX));
