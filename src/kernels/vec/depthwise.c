@@ -8,23 +8,23 @@
 #define ROW_PIXELS 8
 #endif
 
+void LN_K(depth_frame)(const struct depth *d, int h, int w, float *to)
+{
+    int kept = min_int(w, d->pad_w - d->left), right = d->pad_w - d->left - kept;
+    for (int y = 0; y < d->pad_h; y++, to += d->pad_w * LN_V) {
+        bool outside = y < d->top || y - d->top >= h;
+        memset(to, 0, (size_t)(outside ? d->pad_w : d->left) * LN_V * sizeof *to);
+        if (!outside)
+            memset(to + (d->left + kept) * LN_V, 0, (size_t)right * LN_V * sizeof *to);
+    }
+}
+
 void LN_K(depth_pad)(const struct depth *d, const float *plane, int h, int w, float *to)
 {
-    for (int y = 0; y < d->pad_h; y++) {
-        int iy = y - d->top;
-        float *row = to + (size_t)(y * d->pad_w) * LN_V;
-        if (iy < 0 || iy >= h) {
-            memset(row, 0, (size_t)d->pad_w * LN_V * sizeof *row);
-            continue;
-        }
-        int x = 0, kept = min_int(w, d->pad_w - d->left);
-        for (; x < d->left; x++)
-            store(row + x * LN_V, (vf){0});
-        for (; x < d->left + kept; x++)
-            store(row + x * LN_V, load(plane + (iy * w + x - d->left) * LN_V));
-        for (; x < d->pad_w; x++)
-            store(row + x * LN_V, (vf){0});
-    }
+    int kept = min_int(w, d->pad_w - d->left);
+    LN_K(depth_frame)(d, h, w, to);
+    for (int y = max_int(0, d->top); y < d->pad_h && y - d->top < h; y++)
+        memcpy(to + (size_t)(y * d->pad_w + d->left) * LN_V, plane + (size_t)((y - d->top) * w) * LN_V, (size_t)kept * LN_V * sizeof *to);
 }
 
 /* The same in the worker's scratch. */
@@ -166,6 +166,8 @@ static void phase_rows(const struct depth *d, const float *dy, const float *w, f
     const struct ln__conv *c = &d->conv;
     for (int iy = 0; iy < c->hi; iy++, dx += c->wi * LN_V) {
         int ky = (iy + c->top) % c->stride, oy = (iy + c->top) / c->stride;
+        for (int ix = 0; ix < c->wi; ix++) /* the next row */
+            __builtin_prefetch(dx + (c->wi + ix) * LN_V, 1);
         for (int phase = 0; phase < c->stride && phase < c->wi; phase++) {
             int kx = (phase + c->left) % c->stride, ox = (phase + c->left) / c->stride, ix = phase;
             const float *from = dy + (size_t)((oy + d->top) * d->pad_w + ox + d->left) * LN_V;

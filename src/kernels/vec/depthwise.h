@@ -20,7 +20,8 @@ struct depth {
 struct depth LN_K(depth_forward_of)(const struct ln__conv *conv, int n);
 struct depth LN_K(depth_back_of)(const struct ln__conv *conv, int n);
 
-/* A plane of h x w vectors with zeros around it. */
+/* The zeros around a plane of h x w vectors; such a plane with them. */
+void LN_K(depth_frame)(const struct depth *d, int h, int w, float *to);
 void LN_K(depth_pad)(const struct depth *d, const float *plane, int h, int w, float *to);
 /* One plane of outputs from a padded one; bias: V floats, or NULL. */
 void LN_K(depth_outputs)(const struct depth *d, const float *x, const float *w, const float *bias, float *y);

@@ -48,16 +48,14 @@ size_t LN_K(sandwich_scratch)(const struct ln__conv *conv, bool backward, int n,
     return most * width;
 }
 
-/* act(norm(x)) with zeros around it; line by line, while it is in the first-level cache. */
+/* act(norm(x)) with zeros around it. */
 static void pad_normed(const struct sandwich *k, const struct bn *bn, const float *x, float *to)
 {
     const struct depth *d = &k->forward;
     int w = d->conv.wi, kept = min_int(w, d->pad_w - d->left);
-    LN_K(depth_pad)(d, x, d->conv.hi, w, to);
-    for (int y = max_int(0, d->top); y < d->pad_h && y - d->top < d->conv.hi; y++) {
-        float *row = to + (size_t)(y * d->pad_w + d->left) * LN_V;
-        LN_K(bn_apply)(bn, row, NULL, row, kept);
-    }
+    LN_K(depth_frame)(d, d->conv.hi, w, to);
+    for (int y = max_int(0, d->top); y < d->pad_h && y - d->top < d->conv.hi; y++)
+        LN_K(bn_apply)(bn, x + (size_t)((y - d->top) * w) * LN_V, NULL, to + (size_t)(y * d->pad_w + d->left) * LN_V, kept);
 }
 
 INLINE struct bn bn_behind(const struct ln__norm_of *norm, int block)
