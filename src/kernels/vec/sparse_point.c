@@ -242,12 +242,106 @@ static void maxpool_plane(const struct ln__window *w, const float *x, float *y, 
     }
 }
 
+/* Windows of 2 x 2 that tile the image: what networks have. The planes of a channel then are one run of pairs of rows, of which HALVE outputs at a
+ * time are split by tap, or put together again. */
+#define HALVE 64
+
+static bool halves(const struct ln__window *w)
+{
+    return w->k == 2 && w->stride == 2 && w->top == 0 && w->left == 0 && w->hi == 2 * w->ho && w->wi == 2 * w->wo;
+}
+
+/* A run of a row among outputs [p, p + count), `at` of them done: its length, and where its first tap lies. */
+static size_t halve_run(const struct ln__window *w, size_t p, size_t at, size_t count, size_t *first)
+{
+    size_t wo = (size_t)w->wo, row = (p + at) / wo, x = (p + at) % wo;
+    *first = 4 * wo * row + 2 * x;
+    return least(wo - x, count - at);
+}
+
+static void split_taps(const struct ln__window *w, const float *x, size_t p, size_t count, float tap[4][HALVE])
+{
+    size_t first, run;
+    for (size_t at = 0; at < count; at += run) {
+        run = halve_run(w, p, at, count, &first);
+        const float *a = x + first, *b = a + w->wi;
+        for (size_t i = 0; i < run; i++) {
+            tap[0][at + i] = a[2 * i];
+            tap[1][at + i] = a[2 * i + 1];
+            tap[2][at + i] = b[2 * i];
+            tap[3][at + i] = b[2 * i + 1];
+        }
+    }
+}
+
+static void join_taps(const struct ln__window *w, float tap[4][HALVE], size_t p, size_t count, bool add, float *dx)
+{
+    size_t first, run;
+    for (size_t at = 0; at < count; at += run) {
+        run = halve_run(w, p, at, count, &first);
+        float *a = dx + first, *b = a + w->wi;
+        for (size_t i = 0; i < run; i++) {
+            a[2 * i] = tap[0][at + i] + (add ? a[2 * i] : 0);
+            a[2 * i + 1] = tap[1][at + i] + (add ? a[2 * i + 1] : 0);
+            b[2 * i] = tap[2][at + i] + (add ? b[2 * i] : 0);
+            b[2 * i + 1] = tap[3][at + i] + (add ? b[2 * i + 1] : 0);
+        }
+    }
+}
+
+typedef uint8_t vb __attribute__((vector_size(LN_V)));
+
+static void maxpool_halve(const struct ln__window *w, size_t outputs, const float *x, float *y, uint8_t *index)
+{
+    float tap[4][HALVE] __attribute__((aligned(64))), top[HALVE] __attribute__((aligned(64)));
+    uint8_t which[HALVE] __attribute__((aligned(64)));
+    memset(tap, 0, sizeof tap);
+    for (size_t p = 0; p < outputs; p += HALVE) {
+        size_t count = least(HALVE, outputs - p);
+        split_taps(w, x, p, count, tap);
+        for (size_t i = 0; i < HALVE; i += LN_V) {
+            vf best = vf_set(-INFINITY);
+            vi at = {0};
+            for (int t = 0; t < 4; t++) {
+                vf v = *(const vf *)(tap[t] + i);
+                vi more = (v > best) | (v != v);
+                best = vf_pick(more, v, best);
+                at = (at & ~more) | (vi_set(t) & more);
+            }
+            *(vf *)(top + i) = best;
+            *(vb *)(which + i) = __builtin_convertvector(at, vb);
+        }
+        memcpy(y + p, top, count * sizeof *y);
+        memcpy(index + p, which, count);
+    }
+}
+
+static void maxpool_halve_grad(const struct ln__window *w, size_t outputs, const uint8_t *index, const float *dy, bool add, float *dx)
+{
+    float tap[4][HALVE] __attribute__((aligned(64))), d[HALVE] __attribute__((aligned(64))) = {0};
+    uint8_t which[HALVE] __attribute__((aligned(64))) = {0};
+    for (size_t p = 0; p < outputs; p += HALVE) {
+        size_t count = least(HALVE, outputs - p);
+        memcpy(d, dy + p, count * sizeof *d);
+        memcpy(which, index + p, count);
+        for (size_t i = 0; i < HALVE; i += LN_V) {
+            vi at = __builtin_convertvector(*(const vb *)(which + i), vi);
+            for (int t = 0; t < 4; t++)
+                *(vf *)(tap[t] + i) = vf_and(*(const vf *)(d + i), at == vi_set(t));
+        }
+        join_taps(w, tap, p, count, add, dx);
+    }
+}
+
 static void maxpool_channel(void *context, size_t c, unsigned worker)
 {
     const struct point *k = context;
     (void)worker;
     size_t in = (size_t)(k->window->hi * k->window->wi), out = (size_t)(k->window->ho * k->window->wo);
-    for (size_t i = c * (size_t)k->n; i < (c + 1) * (size_t)k->n; i++)
+    size_t first = c * (size_t)k->n;
+    if (halves(k->window))
+        maxpool_halve(k->window, (size_t)k->n * out, k->a + first * in, k->y + first * out, k->index_out + first * out);
+    for (size_t i = first; i < first + (size_t)k->n && !halves(k->window); i++)
         maxpool_plane(k->window, k->a + i * in, k->y + i * out, k->index_out + i * out);
 }
 
@@ -263,6 +357,10 @@ static void maxpool_grad_channel(void *context, size_t c, unsigned worker)
     const struct ln__window *w = k->window;
     (void)worker;
     size_t in = (size_t)(w->hi * w->wi), out = (size_t)(w->ho * w->wo), n = (size_t)k->n;
+    if (halves(w)) {
+        maxpool_halve_grad(w, n * out, k->index + c * n * out, k->d + c * n * out, k->add, k->y + c * n * in);
+        return;
+    }
     if (!k->add)
         memset(k->y + c * n * in, 0, n * in * sizeof *k->y);
     for (size_t i = c * n; i < (c + 1) * n; i++) {
