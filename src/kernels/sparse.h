@@ -15,6 +15,11 @@
  * shifted once for each tap (or each column of taps), into L1, so that all operands are aligned and no border is ever tested.
  * The reference set keeps NCHW; sets agree with it to 1e-4 after pack and unpack.
  *
+ * A masked set is the other way to run the same: `dense` is the dense set, its layout and its kernels, Winograd and all; the list is a masked copy of
+ * the weights, made once for both passes, and the weight gradient sees a masked copy of the activations. The kernels do all the work that a dense
+ * step does, which on small layers is less than the lists cost (nn/sparse_cost.c chooses). Only convolutions that are linear layers
+ * (ln__sparse_whole, one group) go to the linear kernels, so that `dense` lays both alike.
+ *
  * What a sparse plan does, per sparse layer and step (w is the packed weight, n the samples of this step):
  *     every `period` steps   topk(weight count, w, keep_w, &tw)         before forward; false: a value is NaN or infinite
  *                            topk(x count, x, keep_x, &tx)              x is at hand in forward
@@ -37,8 +42,11 @@
 
 #include "kernels/kernels.h"
 
+#define LN__SPARSE_UNCOUNTED ((size_t)-1)
+
 struct ln__sparse_kset {
-    struct ln__kset dense; /* name "sparse-<isa>", lanes 1 */
+    struct ln__kset dense; /* name "sparse-<isa>", lanes 1; or "masked-<isa>" */
+    bool masked;           /* any cap is as good: the list is all weights, and not read where the threshold is the smallest positive float */
 
     /* -- top-K -- */
     size_t (*topk_scratch)(size_t size, unsigned width); /* floats */
@@ -47,7 +55,8 @@ struct ln__sparse_kset {
 
     /* -- sparse convolution; conv.groups must be 1 -- */
     size_t (*list_bytes)(const struct ln__conv *conv, int n, size_t cap);
-    /* The kept weights, as forward and input_grad of exactly n samples read them. Returns how many there are; over cap: see above. */
+    /* The kept weights, as forward and input_grad of exactly n samples read them. Returns how many there are, over cap: see above;
+     * or LN__SPARSE_UNCOUNTED: a masked set's linear layers have no list. */
     size_t (*compact)(const struct ln__conv *conv, int n, const float *w, float threshold, size_t cap, void *list, struct ln__pool *pool);
     size_t (*scratch)(const struct ln__conv *conv, enum ln__pass pass, int n, unsigned width);
     void (*forward)(const struct ln__conv *conv, int n, const float *x, const float *w, float threshold, const void *list, const float *bias,
@@ -59,7 +68,7 @@ struct ln__sparse_kset {
                           float *scratch, struct ln__pool *pool);
 };
 
-/* The sparse sets built into this program, best first; the reference is last and always there. */
+/* The sparse and masked sets built into this program, best first; the references are last and always there. */
 const struct ln__sparse_kset *const *ln__sparse_kset_list(size_t *count);
 const struct ln__sparse_kset *ln__sparse_kset_best(void);
 const struct ln__sparse_kset *ln__sparse_kset_named(const char *name); /* NULL: not built in, or not usable here */
@@ -73,11 +82,16 @@ size_t ln__sparse_cap(size_t count, size_t keep);
 /* Sparse kernels win at or above this sparsity; below it a layer is better left to dense.conv_* on masked weights, which a cap of 0 does. */
 #define LN__SPARSE_BREAK_EVEN 0.6
 
+/* The convolution of a linear layer (or, with groups, of one for each): one position, which sees all of the input. */
+static inline bool ln__sparse_whole(const struct ln__conv *conv)
+{
+    return conv->ho == 1 && conv->wo == 1 && conv->kh == conv->hi && conv->kw == conv->wi && conv->top == 0 && conv->left == 0;
+}
+
 /* Kernels of up to 128 taps and strides of up to 8 run on this layout; groups only dense, one after the other (slow for depthwise). */
 static inline bool ln__sparse_takes(const struct ln__conv *conv)
 {
-    bool whole = conv->ho == 1 && conv->wo == 1 && conv->kh == conv->hi && conv->kw == conv->wi && conv->top == 0 && conv->left == 0;
-    return whole || (conv->kh * conv->kw <= 128 && conv->stride <= 8);
+    return ln__sparse_whole(conv) || (conv->kh * conv->kw <= 128 && conv->stride <= 8);
 }
 
 static inline struct ln__conv ln__sparse_linear(const struct ln__linear *linear)

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-extern const struct ln__sparse_kset ln__sparse_kset_ref;
+extern const struct ln__sparse_kset ln__sparse_kset_ref, ln__masked_kset_ref;
 
 static uint32_t magnitude(float x)
 {
@@ -110,38 +110,38 @@ static bool usable(void)
     return true;
 }
 
+/* The reference masks in both; here a convolution's weights and those of the same as a linear layer lie alike. */
 #define ROW(op) .op = LN_K(op),
-const struct ln__sparse_kset ln__sparse_kset_ref = {.dense = {.name = "sparse-ref", .lanes = LN_V, .usable = usable, LN__OPS(ROW)},
-                                                    .topk_scratch = topk_scratch,
-                                                    .topk = topk,
-                                                    .list_bytes = list_bytes,
-                                                    .compact = compact,
-                                                    .scratch = scratch,
-                                                    .forward = forward,
-                                                    .input_grad = input_grad,
-                                                    .weight_grad = weight_grad};
+#define REFERENCE(title, is_masked)                                                                                                                  \
+    {                                                                                                                                                \
+        .dense = {.name = (title), .lanes = LN_V, .usable = usable, LN__OPS(ROW)}, .masked = (is_masked), .topk_scratch = topk_scratch,              \
+        .topk = topk, .list_bytes = list_bytes, .compact = compact, .scratch = scratch, .forward = forward, .input_grad = input_grad,                \
+        .weight_grad = weight_grad                                                                                                                   \
+    }
+const struct ln__sparse_kset ln__sparse_kset_ref = REFERENCE("sparse-ref", false);
+const struct ln__sparse_kset ln__masked_kset_ref = REFERENCE("masked-ref", true);
 
 #ifdef LN_HAVE_avx512
-extern const struct ln__sparse_kset ln__sparse_kset_avx512;
+extern const struct ln__sparse_kset ln__sparse_kset_avx512, ln__masked_kset_avx512;
 #endif
 #ifdef LN_HAVE_avx2
-extern const struct ln__sparse_kset ln__sparse_kset_avx2;
+extern const struct ln__sparse_kset ln__sparse_kset_avx2, ln__masked_kset_avx2;
 #endif
 #ifdef LN_HAVE_neon
-extern const struct ln__sparse_kset ln__sparse_kset_neon;
+extern const struct ln__sparse_kset ln__sparse_kset_neon, ln__masked_kset_neon;
 #endif
 
 static const struct ln__sparse_kset *const sets[] = {
 #ifdef LN_HAVE_avx512
-    &ln__sparse_kset_avx512,
+    &ln__sparse_kset_avx512, &ln__masked_kset_avx512,
 #endif
 #ifdef LN_HAVE_avx2
-    &ln__sparse_kset_avx2,
+    &ln__sparse_kset_avx2,   &ln__masked_kset_avx2,
 #endif
 #ifdef LN_HAVE_neon
-    &ln__sparse_kset_neon,
+    &ln__sparse_kset_neon,   &ln__masked_kset_neon,
 #endif
-    &ln__sparse_kset_ref,
+    &ln__masked_kset_ref,    &ln__sparse_kset_ref,
 };
 
 const struct ln__sparse_kset *const *ln__sparse_kset_list(size_t *count)

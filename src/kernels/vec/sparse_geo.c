@@ -18,7 +18,7 @@ void geo_make(const struct ln__conv *conv, int n, struct geo *g)
     g->n = n;
     g->co = conv->co;
     g->pitch = (int)round_up((size_t)conv->co, LN_V);
-    g->flat = conv->ho == 1 && conv->wo == 1 && conv->kh == conv->hi && conv->kw == conv->wi && conv->top == 0 && conv->left == 0;
+    g->flat = ln__sparse_whole(conv);
     if (g->flat) {
         g->ci = conv->ci * conv->hi * conv->wi;
         g->taps = g->gh = g->gw = g->phases = 1;
