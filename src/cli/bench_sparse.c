@@ -31,7 +31,7 @@ static int open_net(const struct ln__cli *cli, int batch, unsigned threads, cons
     snprintf(text, sizeof text, "%g", rival->sparsity);
     struct ln__conf *conf = NULL;
     struct ln_choice swat;
-    int code = ln__bench_swat(cli, text, rival->period, &conf, &swat, fault);
+    int code = ln__bench_swat(cli, text, NULL, rival->period, &conf, &swat, fault);
     if (!code) {
         const struct ln__bench_args args = {.model = "resnet18", .batch = batch, .threads = threads, .kset = cli->kset, .sparsity = &swat};
         code = ln__bench_open(cli, &args, out, fault);
@@ -92,7 +92,7 @@ static int time_parts(struct ln__bench *net, double part[PARTS])
     return code;
 }
 
-static void add_rival(struct ln__table *table, const struct rival *rival, int batch, unsigned threads, double took[RIVALS][ROUNDS], size_t i,
+static void add_rival(struct ln__table *table, const struct rival *rival, const struct ln__bench *net, double took[RIVALS][ROUNDS], size_t i,
                       const double part[PARTS])
 {
     char shown[32];
@@ -100,8 +100,9 @@ static void add_rival(struct ln__table *table, const struct rival *rival, int ba
     for (int k = 0; k < ROUNDS; k++)
         gain[k] = took[0][k] / took[i][k];
     ln__table_text(table, "%s", rival->name);
-    ln__table_number(table, batch, NULL);
-    ln__table_number(table, threads, NULL);
+    ln__table_text(table, "%s", ln__plan_kernels(net->plan));
+    ln__table_number(table, net->batch, NULL);
+    ln__table_number(table, ln__pool_width(net->pool), NULL);
     ln__table_number(table, rival->period, i == 0 ? "" : NULL);
     ln__table_number(table, step, ln__show_time(step, shown));
     snprintf(shown, sizeof shown, "%.2f", median(gain, ROUNDS));
@@ -128,7 +129,7 @@ static int bench_case(const struct ln__cli *cli, int batch, unsigned threads, st
         if (code)
             ln_fault_set(fault, code, "no memory to time the layers");
         else
-            add_rival(table, &rivals[i], batch, threads, took, i, part);
+            add_rival(table, &rivals[i], &net[i], took, i, part);
     }
     for (size_t i = 0; i < RIVALS; i++)
         ln__bench_close(&net[i]);
@@ -138,8 +139,8 @@ static int bench_case(const struct ln__cli *cli, int batch, unsigned threads, st
 int ln__bench_sparse_steps(struct ln__cli *cli, long threads, long batch, struct ln_fault *fault)
 {
     static const char *const columns[] = {
-        "resnet18",         ">batch",        ">threads", ">period", ">step",        ">times dense", ">top-K, lists, forward",
-        ">sparse backward", ">dense layers", ">norms",   ">other",  ">update, loss"};
+        "resnet18",         "kernels",       ">batch", ">threads", ">period",      ">step", ">times dense", ">top-K, lists, forward",
+        ">sparse backward", ">dense layers", ">norms", ">other",   ">update, loss"};
     const int batches[] = {batch ? (int)batch : 10, 32};
     const unsigned widths[] = {threads ? (unsigned)threads : 1, 2};
     struct ln__table *table = ln__table_new(columns, sizeof columns / sizeof *columns);

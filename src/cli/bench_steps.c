@@ -12,13 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PERIOD 10 /* steps between two searches for thresholds */
-
-int ln__bench_swat(const struct ln__cli *cli, const char *sparsity, int period, struct ln__conf **conf, struct ln_choice *out, struct ln_fault *fault)
+int ln__bench_swat(const struct ln__cli *cli, const char *sparsity, const char *kernels, int period, struct ln__conf **conf, struct ln_choice *out,
+                   struct ln_fault *fault)
 {
     const struct ln_option table[] = {{.key = "of", .type = LN_OPT_PLUGIN, .kind = LN_KIND_SPARSITY}, {0}};
     char text[128];
-    int size = snprintf(text, sizeof text, "of: {kind: swat, sparsity: %.40s, period: %d}\n", sparsity, period);
+    int size =
+        snprintf(text, sizeof text, "of: {kind: swat, sparsity: %.40s, period: %d, kernels: %.10s}\n", sparsity, period, kernels ? kernels : "auto");
     int code = ln__conf_parse(text, (size_t)size, "arguments", conf, fault);
     return code ? code : ln__conf_bind(*conf, cli->catalog, table, sizeof *out, out, fault);
 }
@@ -28,7 +28,8 @@ struct row {
     int code;
     struct ln_fault fault;
     double step_s, gflops, peak_gflops, memory, parameters;
-    double had; /* processor seconds over seconds and threads */
+    char kernels[24]; /* the plan's set */
+    double had;       /* processor seconds over seconds and threads */
 };
 
 static void one_step(void *context, uint64_t number)
@@ -38,8 +39,8 @@ static void one_step(void *context, uint64_t number)
 
 static void one_period(void *context, uint64_t number)
 {
-    for (uint64_t i = 0; i < PERIOD; i++)
-        ln__bench_step(context, number * PERIOD + i);
+    for (uint64_t i = 0; i < LN__BENCH_PERIOD; i++)
+        ln__bench_step(context, number * LN__BENCH_PERIOD + i);
 }
 
 static double processor_s(void)
@@ -55,8 +56,9 @@ static void measure(const struct ln__cli *cli, const struct ln__bench_args *args
     if (!row->code) {
         double before = ln__kernels_peak(args->kset, bench.pool);
         double clock = ln__clock_mono(), processor = processor_s();
-        row->step_s = args->sparsity ? ln__bench_time(one_period, &bench, for_s) / PERIOD : ln__bench_time(one_step, &bench, for_s);
+        row->step_s = args->sparsity ? ln__bench_time(one_period, &bench, for_s) / LN__BENCH_PERIOD : ln__bench_time(one_step, &bench, for_s);
         row->had = (processor_s() - processor) / (ln__clock_mono() - clock) / args->threads;
+        snprintf(row->kernels, sizeof row->kernels, "%s", ln__plan_kernels(bench.plan));
         double after = ln__kernels_peak(args->kset, bench.pool);
         uint64_t macs = ln__sparse_macs_train(bench.graph, (struct ln__segment){0, -1}, args->sparsity);
         row->gflops = 2e-9 * (double)macs * args->batch / row->step_s;
@@ -99,7 +101,7 @@ static void add_row(struct ln__table *table, const struct ln__bench_args *args, 
     ln__table_text(table, "%s", args->model);
     ln__table_number(table, args->batch, NULL);
     ln__table_number(table, args->threads, NULL);
-    ln__table_text(table, "%s", args->kset->name);
+    ln__table_text(table, "%s", row->kernels);
     ln__table_number(table, sparsity ? strtod(sparsity, NULL) : 0, sparsity ? sparsity : "dense");
     ln__table_number(table, row->parameters, NULL);
     ln__table_number(table, row->step_s, ln__show_time(row->step_s, shown));
@@ -156,7 +158,7 @@ int ln__bench_steps(struct ln__cli *cli, const struct ln__bench_steps *args, str
     const struct ln__kset *kset;
     int code = steps_kset(cli, args->sets, &kset, fault);
     if (!code && args->sparsity)
-        code = ln__bench_swat(cli, args->sparsity, PERIOD, &conf, &swat, fault);
+        code = ln__bench_swat(cli, args->sparsity, args->kernels, LN__BENCH_PERIOD, &conf, &swat, fault);
     struct ln__table *table = ln__table_new(columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < models * batches && !code; i++) {
         const struct ln__bench_args of = {.model = args->models ? args->model[i / batches] : cli->catalog->of[LN_KIND_MODEL].item[i / batches]->name,

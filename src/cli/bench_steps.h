@@ -11,6 +11,7 @@ struct ln__bench_steps {
     long threads;
     long seconds;                /* of measuring a row; 0: 2 */
     const char *sparsity;        /* of swat, as text: "0.9"; NULL: dense */
+    const char *kernels;         /* of swat; NULL: auto */
     const struct ln__list *sets; /* "train.compute=bf16", as for a recipe */
 };
 
@@ -19,8 +20,10 @@ struct ln__bench_steps {
  * the batch and the program itself among it; and how much of its processors it had, which tells whether other programs were in the way. */
 int ln__bench_steps(struct ln__cli *cli, const struct ln__bench_steps *args, struct ln_fault *fault) LN_MUST_CHECK;
 
-/* The sparsity swat with these options; *out lives as long as *conf, which the caller frees. */
-int ln__bench_swat(const struct ln__cli *cli, const char *sparsity, int period, struct ln__conf **conf, struct ln_choice *out,
+#define LN__BENCH_PERIOD 10 /* steps between two searches for thresholds */
+
+/* The sparsity swat with these options (kernels: auto, sparse or masked; NULL: auto); *out lives as long as *conf, which the caller frees. */
+int ln__bench_swat(const struct ln__cli *cli, const char *sparsity, const char *kernels, int period, struct ln__conf **conf, struct ln_choice *out,
                    struct ln_fault *fault) LN_MUST_CHECK;
 
 #endif

@@ -242,15 +242,16 @@ static int check_memory(struct ln__env *env, struct ln_fault *fault)
                                        .segment = {0, -1},
                                        .batch = (int)recipe->train.batch,
                                        .train = true,
-                                       .learn = true,
                                        .kset = env->kset,
                                        .width = 1,
                                        .optimizer = &recipe->train.optimizer,
                                        .sparsity = &recipe->sparsity,
                                        .memory_max = (size_t)recipe->train.memory_mb * 1000000};
     error = ln__plan_new(&args, &plan, fault);
-    if (!error)
+    if (!error) {
+        env->sparse_kernels = sparsity_of(env)->how ? ln__plan_kernels(plan) : NULL;
         ln__plan_free(plan);
+    }
     ln__submodel_free(widest);
     return error;
 }

@@ -68,6 +68,8 @@ struct ln__env {
     const struct ln__recipe *recipe;
     const struct ln_catalog *catalog;
     const struct ln__kset *kset; /* of training steps; tests are in float */
+    const char
+        *sparse_kernels; /* the set that a plan of the whole network trains on with the recipe's sparsity; NULL: it has none that acts in plans */
     struct ln__set set;
     struct ln__shares shares;
     struct ln__graph *graph;

@@ -269,6 +269,8 @@ int ln__output_end(struct ln_run *run)
     json_t *line = metrics_line(run);
     json_object_set_new(line, "name", json_string(run->env->recipe->name));
     json_object_set_new(line, "kernels", json_string(run->env->kset->name));
+    if (run->env->sparse_kernels)
+        json_object_set_new(line, "sparse_kernels", json_string(run->env->sparse_kernels));
     put_count(line, "parameters", run->env->trainable);
     put_real(line, "best_accuracy", run->best);
     put_real(line, "best_round", run->best_round);

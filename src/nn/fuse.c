@@ -2,11 +2,11 @@
  * depthwise convolution, norm one step is made. Only where no other step (nor the caller) reads what is in between. */
 #include "nn/plan.h"
 
-/* Behind a sum only activations whose derivative follows from their output; sparse sets have no others. */
+/* Behind a sum only activations whose derivative follows from their output; sparse layouts have no others. */
 static bool fusible(const struct ln__plan *plan, const struct ln__plan_step *norm, enum ln__act act)
 {
     bool smooth = act == LN__ACT_HARDSWISH || act == LN__ACT_SILU;
-    return act == LN__ACT_RELU || act == LN__ACT_RELU6 || (smooth && norm->inputs == 1 && !plan->args.sparsity);
+    return act == LN__ACT_RELU || act == LN__ACT_RELU6 || (smooth && norm->inputs == 1 && !ln__plan_own(plan));
 }
 
 /* The only step that reads a tensor, at index above `after`; -1 when there is none or more than one. */
@@ -102,13 +102,19 @@ static void fuse_sandwich(struct ln__plan *plan, int at)
     before->layer = conv->layer = NULL;
 }
 
-static void drop_fused(struct ln__plan *plan)
+static void fuse_pools(struct ln__plan *plan)
 {
-    int kept = 0;
-    for (int i = 0; i < plan->steps; i++)
-        if (plan->step[i].layer)
-            plan->step[kept++] = plan->step[i];
-    plan->steps = kept;
+    for (int i = 0; i < plan->steps; i++) {
+        struct ln__plan_step *relu = &plan->step[i];
+        if (relu->layer != &ln__layer_activation || plan->args.graph->node[relu->node].act != LN__ACT_RELU)
+            continue;
+        int next = only_reader(plan, relu->out, i);
+        if (next < 0 || plan->step[next].layer != &ln__layer_maxpool)
+            continue;
+        plan->step[next].act = LN__ACT_RELU;
+        plan->step[next].in[0] = relu->in[0];
+        relu->layer = NULL;
+    }
 }
 
 void ln__plan_fuse(struct ln__plan *plan)
@@ -121,24 +127,14 @@ void ln__plan_fuse(struct ln__plan *plan)
         if (at == i || plan->step[at].act == LN__ACT_NONE)
             fuse_activation(plan, at);
     }
-    for (int i = 0; i < plan->steps && !plan->args.sparsity; i++)
+    for (int i = 0; i < plan->steps && plan->args.kset->sandwich_forward; i++)
         if (plan->step[i].layer == &ln__layer_batchnorm && plan->step[i].inputs == 1)
             fuse_sandwich(plan, i);
-    drop_fused(plan);
-}
-
-void ln__plan_fuse_pools(struct ln__plan *plan)
-{
-    for (int i = 0; i < plan->steps && plan->args.kset->relu_maxpool_forward; i++) {
-        struct ln__plan_step *relu = &plan->step[i];
-        if (relu->layer != &ln__layer_activation || plan->args.graph->node[relu->node].act != LN__ACT_RELU)
-            continue;
-        int next = only_reader(plan, relu->out, i);
-        if (next < 0 || plan->step[next].layer != &ln__layer_maxpool)
-            continue;
-        plan->step[next].act = LN__ACT_RELU;
-        plan->step[next].in[0] = relu->in[0];
-        relu->layer = NULL;
-    }
-    drop_fused(plan);
+    if (plan->args.kset->relu_maxpool_forward)
+        fuse_pools(plan);
+    int kept = 0;
+    for (int i = 0; i < plan->steps; i++)
+        if (plan->step[i].layer)
+            plan->step[kept++] = plan->step[i];
+    plan->steps = kept;
 }

@@ -4,7 +4,7 @@
  * needs and was dropped (recompute.c) is made anew just before; the input's gradient is read at L + 2 steps + 1. Each buffer is alive from
  * the moment it is written first to the moment it is read last.
  *
- *     memory of a net:  weights | buffers | gradients | optimiser slots | arena      (a plan that is to learn: its gradients are in the arena)
+ *     memory of a net:  weights | buffers | gradients | optimiser slots | arena
  *
  * The first parts hold the parameters of the segment one after another, each in the set's layout, rounded up to LN_ALIGN; gradients and
  * slots have the same order as the weights, so that an update is one call over all of them. */
@@ -15,7 +15,6 @@
 
 #define LN__NOWHERE ((size_t)-1)
 
-#define LN__STEP_NODES 3 /* that a step has: its own, and a sandwich's two norms */
 struct ln__plan_step {
     const struct ln__layer *layer; /* NULL: taken out by a rewriting pass */
     int node;                      /* whose attributes and parameters */
@@ -28,14 +27,8 @@ struct ln__plan_step {
     bool backward;                   /* has something to do there */
     bool grad[LN__INPUTS], add[LN__INPUTS];
     struct ln__needs needs;
-    struct ln__sparse_step sparse; /* set NULL: dense */
-    struct ln__learnt {
-        size_t place, floats; /* among the weights, with the padding behind each parameter */
-        size_t offset;        /* floats of the step's gradient in front */
-    } learnt[LN__STEP_NODES]; /* a plan that is to learn: the parameters of each node whose gradients the arena holds */
-    bool sinks;               /* the gradient of parameter 0 is not among them: it moves while backward runs */
-    size_t gradient_floats;   /* of all of them */
-    size_t saved, scratch_forward, scratch_backward, scratch_anew, gradient; /* byte offsets in the arena, or LN__NOWHERE */
+    struct ln__sparse_step sparse;                                 /* set NULL: dense */
+    size_t saved, scratch_forward, scratch_backward, scratch_anew; /* byte offsets in the arena, or LN__NOWHERE */
 };
 
 struct ln__plan {
@@ -57,14 +50,18 @@ struct ln__plan {
     struct ln__plan_memory memory;
 };
 
+/* The sparse set whose own layout the plan runs on; NULL: it is a dense one's. */
+static inline const struct ln__sparse_kset *ln__plan_own(const struct ln__plan *plan)
+{
+    return plan->sparse && !plan->sparse->masked ? plan->sparse : NULL;
+}
+
 /* As ln__plan_new; shared false gives every buffer memory of its own, fused false leaves the steps as the graph has them (tests). */
 int ln__plan_new_as(const struct ln__plan_args *args, bool shared, bool fused, struct ln__plan **out, struct ln_fault *fault) LN_MUST_CHECK;
 
-/* fuse.c: batch norm with the addition and activation behind it, and a depthwise convolution with both norms around it, where nothing else reads
- * what is in between. */
+/* fuse.c: batch norm with the addition and activation behind it, a depthwise convolution with both norms around it, and ReLU with the maximum behind
+ * it, where nothing else reads what is in between and the plan's kernel set can. */
 void ln__plan_fuse(struct ln__plan *plan);
-/* The same for ReLU and the maximum behind it, once the plan's kernel set is settled: not every set can. */
-void ln__plan_fuse_pools(struct ln__plan *plan);
 
 /* recompute.c: chooses what is dropped, more with every round from 1 on; *more false: no such round. */
 int ln__plan_drop(struct ln__plan *plan, int round, bool *more) LN_MUST_CHECK;

@@ -244,17 +244,42 @@ static size_t groups_of(const struct ln__sparse_step *step)
     return (size_t)(conv->ci * conv->kh * conv->kw) * (size_t)ln__blocks(conv->co, LN__SPARSE_BLOCK);
 }
 
+static size_t whole_lines(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+/* Weights of a masked set lie in an order of their own: sums over groups are of a canonical copy. */
+static size_t canonical_floats(const struct ln__sparse_step *step)
+{
+    return step->set->masked ? whole_lines(step->weights) : 0;
+}
+
 static size_t rank_scratch(const struct ln__sparse_step *step, unsigned width)
 {
     if (step->how.structure == LN__UNSTRUCTURED)
         return step->set->topk_scratch(packed_weights(step), width);
-    size_t sums = (groups_of(step) + 15) / 16 * 16;
-    return sums + step->set->topk_scratch(groups_of(step), width);
+    return canonical_floats(step) + whole_lines(groups_of(step)) + step->set->topk_scratch(groups_of(step), width);
 }
 
+/* Of the real channels, and floats as they lie. */
 static size_t inputs_of(const struct ln__conv *conv, int n)
 {
     return (size_t)n * (size_t)conv->ci * (size_t)conv->hi * (size_t)conv->wi;
+}
+static size_t input_floats(const struct ln__sparse_step *step, int n)
+{
+    return ln__layout_floats(&step->set->dense, (struct ln__shape){step->conv.ci, step->conv.hi, step->conv.wi}, n);
+}
+
+/* A masked set has a list of its own only where there is no copy. */
+static size_t list_bytes(const struct ln__sparse_step *step, int n)
+{
+    return step->set->masked && step->copy ? 0 : step->set->list_bytes(&step->conv, n, step->cap);
+}
+static void *list_of(const struct ln__call *call)
+{
+    return (unsigned char *)call->saved + call->sparse->copy;
 }
 
 void ln__sparse_needs(const struct ln__need_args *args, struct ln__needs *out)
@@ -263,21 +288,22 @@ void ln__sparse_needs(const struct ln__need_args *args, struct ln__needs *out)
     const struct ln__sparse_kset *set = step->set;
     const struct ln__conv *conv = &step->conv;
     out->x[0] = true;
-    out->saved = step->copy + set->list_bytes(conv, args->batch, step->cap);
+    out->saved = step->copy + list_bytes(step, args->batch);
     out->scratch_forward = larger(set->scratch(conv, LN__FORWARD, args->batch, args->width), rank_scratch(step, args->width));
     if (!args->train)
         return;
-    out->scratch_forward = larger(out->scratch_forward, set->topk_scratch(inputs_of(conv, args->batch), args->width));
+    out->scratch_forward = larger(out->scratch_forward, set->topk_scratch(input_floats(step, args->batch), args->width));
     out->scratch_backward =
         larger(set->scratch(conv, LN__INPUT_GRAD, args->batch, args->width), set->scratch(conv, LN__WEIGHT_GRAD, args->batch, args->width));
 }
 
-/* Weights lie [co / V][ci][kh kw][V]: floats in a register. */
+/* Weights of a sparse set lie [co / V][ci][kh kw][V]: floats in a register. */
 static size_t lanes_of(const struct ln__sparse_step *step)
 {
     return step->set->dense.conv_weights(&(const struct ln__conv){1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1});
 }
 
+/* Of weights in a sparse set's order or, lanes being 1, canonical ones. */
 struct copying {
     const struct ln__sparse_step *step;
     const float *w, *sum;
@@ -338,6 +364,18 @@ static void copy_weights(void *context, size_t chunk, unsigned worker)
         c->to[i] = c->w[i] < c->threshold && -c->w[i] < c->threshold ? 0 : raised(c->w[i], c->step->how.power);
 }
 
+static void copy_kept_groups(const struct ln__call *call, struct copying *c, float *sum, float *threshold, size_t keep, bool rank)
+{
+    const struct ln__sparse_step *step = c->step;
+    size_t groups = groups_of(step), share = ln__sparse_keep(groups, 1 - (double)keep / (double)step->weights);
+    sum_groups(c, sum);
+    if (rank)
+        step->set->topk(groups, sum, share, threshold, sum + whole_lines(groups), call->pool);
+    c->sum = sum;
+    c->threshold = *threshold;
+    ln__pool_for(call->pool, ((size_t)step->conv.co + c->lanes - 1) / c->lanes, copy_groups, c);
+}
+
 /* The weights the kernels are to see, all of their non-zeros; what is ranked is sums of the weights themselves. */
 static void make_copy(const struct ln__call *call, float *threshold, size_t keep, bool rank)
 {
@@ -356,15 +394,15 @@ static void make_copy(const struct ln__call *call, float *threshold, size_t keep
         ln__pool_for(call->pool, (packed_weights(step) + CHUNK - 1) / CHUNK, copy_weights, &c);
         return;
     }
-    size_t groups = groups_of(step);
-    float *sum = call->scratch;
-    sum_groups(&c, sum);
-    if (rank)
-        step->set->topk(groups, sum, ln__sparse_keep(groups, 1 - (double)keep / (double)step->weights), threshold, sum + (groups + 15) / 16 * 16,
-                        call->pool);
-    c.sum = sum;
-    c.threshold = *threshold;
-    ln__pool_for(call->pool, packed_weights(step) / (c.rows * c.lanes), copy_groups, &c);
+    float *canonical = call->scratch, *sum = canonical + canonical_floats(step);
+    if (step->set->masked) {
+        step->set->dense.conv_unpack(conv, c.w, canonical);
+        c.w = c.to = canonical;
+        c.lanes = 1;
+    }
+    copy_kept_groups(call, &c, sum, threshold, keep, rank);
+    if (step->set->masked)
+        step->set->dense.conv_pack(conv, canonical, call->saved);
 }
 
 /* The weights and threshold the kernels are given. */
@@ -387,17 +425,18 @@ void ln__sparse_forward(const struct ln__call *call)
     const struct ln__sparse_kset *set = step->set;
     const struct ln__conv *conv = &step->conv;
     const float *bias = call->node->params > 1 ? call->param[1] : NULL;
-    void *list = (unsigned char *)call->saved + step->copy;
+    void *list = list_of(call);
     float *level = call->train ? &call->levels->weights : &call->levels->tested, threshold;
-    size_t inputs = inputs_of(conv, call->n);
-    if (!call->anew && step->copy)
+    bool copied = step->copy > 0;
+    if (!call->anew && copied)
         make_copy(call, level, call->train ? call->levels->keep : step->keep, call->rank);
     else if (!call->anew && call->rank)
         set->topk(packed_weights(step), call->param[0], call->train ? call->levels->keep : step->keep, level, call->scratch, call->pool);
     const float *w = seen_weights(call, &threshold);
     if (!call->anew && call->rank && call->train)
-        set->topk(inputs, call->x[0], ln__sparse_keep(inputs, resting_share(call)), &call->levels->activations, call->scratch, call->pool);
-    if (!call->anew)
+        set->topk(input_floats(step, call->n), call->x[0], ln__sparse_keep(inputs_of(conv, call->n), resting_share(call)), &call->levels->activations,
+                  call->scratch, call->pool);
+    if (!call->anew && !(set->masked && copied))
         set->compact(conv, call->n, w, threshold, step->cap, list, call->pool);
     set->forward(conv, call->n, call->x[0], w, threshold, list, bias, call->y, call->scratch, call->pool);
 }
@@ -426,58 +465,103 @@ void ln__sparse_backward(const struct ln__call *call)
     const struct ln__sparse_kset *set = step->set;
     float *dbias = call->node->params > 1 ? call->grad[1] : NULL, threshold;
     const float *w = seen_weights(call, &threshold);
-    const void *list = (const unsigned char *)call->saved + step->copy;
     set->weight_grad(&step->conv, call->n, call->x[0], call->levels->activations, call->dy, call->grad[0], dbias, call->scratch, call->pool);
     if (step->how.power != 1) {
         struct raising r = {call->param[0], call->grad[0], packed_weights(step), step->how.power};
         ln__pool_for(call->pool, (r.count + CHUNK - 1) / CHUNK, raise_chunk, &r);
     }
     if (call->dx[0])
-        set->input_grad(&step->conv, call->n, call->dy, w, threshold, list, call->dx[0], call->add[0], call->scratch, call->pool);
+        set->input_grad(&step->conv, call->n, call->dy, w, threshold, list_of(call), call->dx[0], call->add[0], call->scratch, call->pool);
 }
 
 /* ---- the plan ---- */
 
-int ln__sparse_plan(struct ln__plan *plan, struct ln_fault *fault)
+/* "sparse-avx2" of "avx2". */
+static const struct ln__sparse_kset *set_named(const char *way, const struct ln__kset *kset)
 {
-    const struct ln__graph *graph = plan->args.graph;
+    char name[32];
+    snprintf(name, sizeof name, "%s-%.20s", way, kset->name);
+    return ln__sparse_kset_named(name);
+}
+
+/* A node of the segment that sparse kernels cannot run; NULL: there is none. */
+static const struct ln__node *unknown_node(const struct ln__plan *plan)
+{
+    struct ln__conv conv;
+    for (int i = plan->from + 1; i <= plan->to; i++) {
+        const struct ln__node *node = &plan->args.graph->node[i];
+        if (node->layer->conv && node->layer->conv(node, &conv) && !ln__sparse_takes(&conv))
+            return node;
+    }
+    return NULL;
+}
+
+/* What the segment's layers cost in all. */
+static bool masked_is_cheaper(const struct ln__plan *plan, const struct ln__sparse_how *how, const double *of_node)
+{
+    double sparse = 0, masked = 0;
+    struct ln__conv conv;
+    for (int i = plan->from + 1; i <= plan->to; i++) {
+        const struct ln__node *node = &plan->args.graph->node[i];
+        if (!node->layer->conv || !node->layer->conv(node, &conv))
+            continue;
+        struct ln__sparse_layer_cost cost = ln__sparse_cost(plan->args.kset->name, &conv, plan->args.batch, of_node[i], how);
+        sparse += cost.sparse;
+        masked += cost.masked;
+    }
+    return masked < sparse;
+}
+
+int ln__sparse_choose(struct ln__plan *plan, struct ln_fault *fault)
+{
     double of_node[LN__NODES];
     struct ln__sparse_how how;
-    bool any = ln__sparse_nodes(graph, plan->args.sparsity, of_node), here = false;
+    bool any = ln__sparse_nodes(plan->args.graph, plan->args.sparsity, of_node), here = false;
     for (int i = plan->from + 1; i <= plan->to && any; i++)
         here |= of_node[i] >= 0;
     if (!here || !how_of(plan->args.sparsity, &how))
         return 0;
+    const char *name = plan->sparsity.plugin->name;
     if (plan->args.kset->bf16)
-        return ln_fault_set(fault, LN_ECONFIG, "sparsity %s: sparse kernels multiply in float; train.compute must be f32",
-                            plan->sparsity.plugin->name);
-    char name[32];
-    snprintf(name, sizeof name, "sparse-%.20s", plan->args.kset->name);
-    const struct ln__sparse_kset *set = ln__sparse_kset_named(name);
-    if (!set)
-        return ln_fault_set(fault, LN_EUNSUPPORTED, "sparsity %s: there are no sparse kernels for the set %s", plan->sparsity.plugin->name,
-                            plan->args.kset->name);
+        return ln_fault_set(fault, LN_ECONFIG, "sparsity %s: sparse kernels multiply in float; train.compute must be f32", name);
+    const struct ln__sparse_kset *sparse = set_named("sparse", plan->args.kset), *masked = set_named("masked", plan->args.kset);
+    const struct ln__node *unknown = unknown_node(plan);
+    if (!sparse || !masked)
+        return ln_fault_set(fault, LN_EUNSUPPORTED, "sparsity %s: there are no sparse kernels for the set %s", name, plan->args.kset->name);
+    if (unknown && how.kernels == LN__KERNELS_SPARSE)
+        return ln_fault_set(fault, LN_EUNSUPPORTED, "sparsity %s: %s is a convolution that sparse kernels do not know; masked ones do", name,
+                            unknown->name);
     if (how.distribution == LN__MOMENTUM && plan->args.train && plan->slots == 0)
-        return ln_fault_set(fault, LN_ECONFIG, "sparsity %s: distribution momentum needs an optimizer that has momentum",
-                            plan->sparsity.plugin->name);
+        return ln_fault_set(fault, LN_ECONFIG, "sparsity %s: distribution momentum needs an optimizer that has momentum", name);
+    bool cheaper = how.kernels == LN__KERNELS_AUTO && (unknown || masked_is_cheaper(plan, &how, of_node));
+    plan->sparse = cheaper || how.kernels == LN__KERNELS_MASKED ? masked : sparse;
+    plan->args.kset = &plan->sparse->dense;
+    return 0;
+}
+
+static struct ln__sparse_step step_of(const struct ln__plan *plan, const struct ln__node *node, const struct ln__sparse_how *how, double sparsity)
+{
+    struct ln__sparse_step step = {.set = plan->sparse, .how = *how, .sparsity = sparsity};
+    conv_of(node, &step.conv);
+    step.weights = (size_t)weights_of(&step.conv);
+    step.keep = ln__sparse_keep(step.weights, sparsity);
+    if (!plan->sparse->masked)
+        step.cap = ln__sparse_cap(step.weights, how->distribution == LN__MOMENTUM ? step.weights : step.keep);
+    if (how->structure != LN__UNSTRUCTURED || how->power != 1)
+        step.copy = (plan->sparse->dense.conv_weights(&step.conv) * sizeof(float) + LN_ALIGN - 1) / LN_ALIGN * LN_ALIGN;
+    return step;
+}
+
+void ln__sparse_plan(struct ln__plan *plan)
+{
+    const struct ln__graph *graph = plan->args.graph;
+    double of_node[LN__NODES];
+    struct ln__sparse_how how;
+    if (!plan->sparse || !ln__sparse_nodes(graph, plan->args.sparsity, of_node) || !how_of(plan->args.sparsity, &how))
+        return;
     for (int s = 0; s < plan->steps; s++) {
         struct ln__plan_step *step = &plan->step[s];
-        const struct ln__node *node = &graph->node[step->node];
-        struct ln__conv conv;
-        if (node->layer->conv && node->layer->conv(node, &conv) && !ln__sparse_takes(&conv))
-            return ln_fault_set(fault, LN_EUNSUPPORTED, "sparsity %s: %s is a convolution that sparse kernels do not know",
-                                plan->sparsity.plugin->name, node->name);
-        if (of_node[step->node] < 0)
-            continue;
-        conv_of(node, &conv);
-        size_t weights = (size_t)weights_of(&conv), keep = ln__sparse_keep(weights, of_node[step->node]);
-        step->sparse =
-            (struct ln__sparse_step){.set = set, .conv = conv, .how = how, .sparsity = of_node[step->node], .weights = weights, .keep = keep};
-        step->sparse.cap = ln__sparse_cap(weights, how.distribution == LN__MOMENTUM ? weights : keep);
-        if (how.structure != LN__UNSTRUCTURED || how.power != 1)
-            step->sparse.copy = (set->dense.conv_weights(&conv) * sizeof(float) + LN_ALIGN - 1) / LN_ALIGN * LN_ALIGN;
+        if (of_node[step->node] >= 0)
+            step->sparse = step_of(plan, &graph->node[step->node], &how, of_node[step->node]);
     }
-    plan->sparse = set;
-    plan->args.kset = &set->dense;
-    return 0;
 }

@@ -3,8 +3,9 @@
  *
  * SWAT (Raihan and Aamodt, NeurIPS 2020): the forward pass and the input gradient see the weights of largest magnitude, the weight gradient the
  * activations of largest magnitude; it is dense itself and so is the update, so a weight that rests keeps learning and can come back. A test
- * sees the weights as training does. Where a segment has a sparse layer its whole plan runs on the sparse kernel set of the instruction
- * set it was made for (kernels/sparse.h): nothing is reordered on the way.
+ * sees the weights as training does. Where a segment has a sparse layer its whole plan runs on the sparse or on the masked kernel set of the
+ * instruction set it was made for (kernels/sparse.h): nothing is reordered on the way. Which one follows from shapes, batch and sparsity
+ * (sparse_cost.c), never from a clock, so that the same recipe gives the same bits.
  *
  * Which layers (ZeroFL, Qiu et al., ICLR 2022): convolutions of more than one tap (pointwise: all) and linear layers, but not the classifier, nor depthwise or
  * grouped ones, nor the first convolution; the latter only where there are more than two (LEAF's CNN has its first one sparse).
@@ -19,6 +20,9 @@
 enum ln__distribution { LN__UNIFORM, LN__ERK, LN__MOMENTUM };
 enum ln__structure { LN__UNSTRUCTURED, LN__CHANNELS, LN__BLOCKS };
 enum ln__first { LN__FIRST_AUTO, LN__FIRST_DENSE, LN__FIRST_SPARSE };
+enum ln__sparse_kernels { LN__KERNELS_AUTO, LN__KERNELS_SPARSE, LN__KERNELS_MASKED };
+#define LN__KERNELS_CHOICES "auto|sparse|masked"
+#define LN__KERNELS_HELP "lists of what is kept, or dense kernels on masked copies: a segment's layers all one way; auto: by a fixed table of costs"
 
 #define LN__SPARSE_BLOCK 8 /* output channels of a block: those of one input channel and tap */
 
@@ -28,6 +32,7 @@ struct ln__sparse_how {
     int distribution; /* enum ln__distribution: of the weights' sparsity over the layers; the activations' follows */
     int structure;    /* enum ln__structure, of weights */
     int first;        /* enum ln__first */
+    int kernels;      /* enum ln__sparse_kernels */
     bool pointwise;   /* 1 x 1 convolutions too */
     double power;     /* layers run on sign(w) |w|^power; 1: on w */
 };
@@ -89,8 +94,17 @@ struct ln__needs;
 struct ln__call;
 struct ln__plan;
 
-/* Fills each step's part and changes the plan's kernel set, where there is anything sparse in its segment. LN_EUNSUPPORTED, LN_ECONFIG. */
-int ln__sparse_plan(struct ln__plan *plan, struct ln_fault *fault) LN_MUST_CHECK;
+/* The kernel set of a plan's segment becomes a sparse or a masked one, where there is anything sparse in it; then, of the plan's final steps, each
+ * one's part. LN_EUNSUPPORTED, LN_ECONFIG. */
+int ln__sparse_choose(struct ln__plan *plan, struct ln_fault *fault) LN_MUST_CHECK;
+void ln__sparse_plan(struct ln__plan *plan);
+
+/* sparse_cost.c: predicted nanoseconds of a step of one layer with n samples on one thread, by the sparse or the masked set of an instruction set
+ * ("avx2", ...). sparsity LN__DENSE: a layer that stays dense there. */
+struct ln__sparse_layer_cost {
+    double sparse, masked;
+};
+struct ln__sparse_layer_cost ln__sparse_cost(const char *isa, const struct ln__conv *conv, int n, double sparsity, const struct ln__sparse_how *how);
 void ln__sparse_needs(const struct ln__need_args *args, struct ln__needs *out);
 void ln__sparse_forward(const struct ln__call *call);
 void ln__sparse_backward(const struct ln__call *call);

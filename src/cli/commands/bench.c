@@ -163,14 +163,11 @@ static int run(struct ln__cli *cli, int argc, char **argv)
 {
     struct ln__list words = {0}, sets = {0};
     long threads = 0, batch = 0, seconds = 0;
-    const char *dir = "data", *sparsity = NULL;
-    const struct ln__flag flags[] = {{"threads", LN__FLAG_COUNT, {.count = &threads}},
-                                     {"batch", LN__FLAG_COUNT, {.count = &batch}},
-                                     {"set", LN__FLAG_LIST, {.list = &sets}},
-                                     {"dir", LN__FLAG_TEXT, {.text = &dir}},
-                                     {"sparsity", LN__FLAG_TEXT, {.text = &sparsity}},
-                                     {"seconds", LN__FLAG_COUNT, {.count = &seconds}},
-                                     {0}};
+    const char *dir = "data", *sparsity = NULL, *kernels = NULL;
+    const struct ln__flag flags[] = {{"threads", LN__FLAG_COUNT, {.count = &threads}}, {"batch", LN__FLAG_COUNT, {.count = &batch}},
+                                     {"set", LN__FLAG_LIST, {.list = &sets}},          {"dir", LN__FLAG_TEXT, {.text = &dir}},
+                                     {"sparsity", LN__FLAG_TEXT, {.text = &sparsity}}, {"kernels", LN__FLAG_TEXT, {.text = &kernels}},
+                                     {"seconds", LN__FLAG_COUNT, {.count = &seconds}}, {0}};
     int failed = ln__cli_args("bench", argc, argv, flags, &words, 1, 64);
     if (failed)
         return failed;
@@ -186,6 +183,7 @@ static int run(struct ln__cli *cli, int argc, char **argv)
                                                          .threads = threads ? threads : 1,
                                                          .seconds = seconds,
                                                          .sparsity = sparsity,
+                                                         .kernels = kernels,
                                                          .sets = &sets},
                                &fault);
     else if (strcmp(words.item[0], "kernels") == 0)
@@ -205,7 +203,7 @@ const struct ln__command ln__command_bench = {
     .name = "bench",
     .usage = "bench kernels [FILTER] [--batch N] [--threads N] | sim [--dir DATA] [--set KEY=VALUE]... [--threads N] | sparse [layers] [--batch N] "
              "[--threads N] | "
-             "steps [MODEL]... [--batch N] [--threads N] [--set train.compute=bf16] [--sparsity S] [--seconds N]",
+             "steps [MODEL]... [--batch N] [--threads N] [--set train.compute=bf16] [--sparsity S [--kernels WAY]] [--seconds N]",
     .summary = "kernels checked and timed; clients trained a second; images a second",
     .help =
         "kernels  every kernel of every set this processor can run, checked against the reference and timed; bfloat16 products too, \"emulated\"\n"
@@ -213,7 +211,8 @@ const struct ln__command ln__command_bench = {
         "sim      logistic regression on MNIST, 1000 clients, 10 a round, 100 rounds: what the machinery around the training costs\n"
         "sparse   ResNet-18's training step, dense and 90 and 95 % sparse; layers: its convolutions, part by part\n"
         "steps    training steps of each model, batches of 10, 32 and 100 unless told: images a second, GFLOP/s and their share of what fused\n"
-        "         multiply-adds alone reach here, and the peak memory of a process that does nothing else; --sparsity 0.9: under swat;\n"
+        "         multiply-adds alone reach here, and the peak memory of a process that does nothing else; --sparsity 0.9: under swat,\n"
+        "         by its option kernels: auto, sparse or masked;\n"
         "         --set train.compute=bf16: with bfloat16 products\n",
     .run = run,
 };

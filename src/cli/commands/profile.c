@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "cli/bench_steps.h"
 #include "cli/model.h"
 #include "nn/plan.h"
 #include <stdio.h>
@@ -80,7 +81,7 @@ static int profile(struct ln__cli *cli, const struct ln__bench_args *args, struc
             printf("\n%s: %zu parameters, %s MACs forward and %s a training step, per sample\n", args->model, ln__graph_trainable(bench.graph),
                    ln__show_count((double)macs, text[0]), ln__show_count((double)train, text[1]));
             printf("batch %d, %s kernels, %u thread%s: step %s (%.0f images/s, %.1f GMAC/s), test %s (%.0f images/s)\n", args->batch,
-                   args->kset->name, args->threads, args->threads == 1 ? "" : "s", ln__show_time(once, text[0]), args->batch / once,
+                   ln__plan_kernels(bench.plan), args->threads, args->threads == 1 ? "" : "s", ln__show_time(once, text[0]), args->batch / once,
                    (double)train * args->batch / once / 1e9, ln__show_time(test, text[1]), args->batch / test);
             printf("planned memory: %s = weights %s + gradients %s + optimiser %s + activations %s (%s unshared) + scratch",
                    ln__show_bytes((double)plan.total, text[0]), ln__show_bytes((double)plan.weights, text[1]),
@@ -100,11 +101,13 @@ static int run(struct ln__cli *cli, int argc, char **argv)
 {
     struct ln__list words = {0};
     long batch = 32, threads = 1, classes = 10;
-    const char *isa = NULL;
+    const char *isa = NULL, *sparsity = NULL, *kernels = NULL;
     const struct ln__flag flags[] = {{"batch", LN__FLAG_COUNT, {.count = &batch}},
                                      {"threads", LN__FLAG_COUNT, {.count = &threads}},
                                      {"classes", LN__FLAG_COUNT, {.count = &classes}},
                                      {"isa", LN__FLAG_TEXT, {.text = &isa}},
+                                     {"sparsity", LN__FLAG_TEXT, {.text = &sparsity}},
+                                     {"kernels", LN__FLAG_TEXT, {.text = &kernels}},
                                      {0}};
     int failed = ln__cli_args("profile", argc, argv, flags, &words, 1, 1);
     if (failed)
@@ -114,20 +117,28 @@ static int run(struct ln__cli *cli, int argc, char **argv)
     const struct ln__kset *kset = isa ? ln__kset_named(isa) : cli->kset;
     if (!kset)
         return ln__cli_usage("profile", "--isa: no kernels named %.40s on this processor", isa);
-    const struct ln__bench_args args = {
-        .model = words.item[0], .classes = (int)classes, .batch = (int)batch, .threads = (unsigned)threads, .kset = kset};
     struct ln_fault fault = {0};
-    int code = profile(cli, &args, &fault);
+    struct ln__conf *conf = NULL;
+    struct ln_choice swat;
+    int code = sparsity ? ln__bench_swat(cli, sparsity, kernels, LN__BENCH_PERIOD, &conf, &swat, &fault) : LN_OK;
+    const struct ln__bench_args args = {.model = words.item[0],
+                                        .classes = (int)classes,
+                                        .batch = (int)batch,
+                                        .threads = (unsigned)threads,
+                                        .kset = kset,
+                                        .sparsity = sparsity ? &swat : NULL};
+    code = code ? code : profile(cli, &args, &fault);
+    ln__conf_free(conf);
     return code ? ln__cli_fail(code, &fault) : LN__EXIT_DONE;
 }
 
 const struct ln__command ln__command_profile = {
     .name = "profile",
-    .usage = "profile MODEL [--batch N] [--threads N] [--isa NAME] [--classes N]",
+    .usage = "profile MODEL [--batch N] [--threads N] [--isa NAME] [--classes N] [--sparsity S [--kernels WAY]]",
     .summary = "a model's layers, their time on this machine, and the memory a training step takes",
     .help =
         "Times are of a training step (SGD) as it runs, with layers fused (\"norm-conv-norm\": a\n"
         "depthwise convolution with the norms and activations around it); MACs are of one sample's forward pass. The memory planned before the run\n"
-        "stands beside the process's real peak.\n",
+        "stands beside the process's real peak. --sparsity: under swat, thresholds every ten steps; WAY is its option kernels.\n",
     .run = run,
 };

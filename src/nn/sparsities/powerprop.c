@@ -5,7 +5,7 @@
 struct powerprop_options {
     double sparsity, power;
     int64_t period;
-    int distribution;
+    int distribution, kernels;
 };
 
 static const struct ln_option powerprop_options[] = {
@@ -36,13 +36,19 @@ static const struct ln_option powerprop_options[] = {
      .fallback = "uniform",
      .choices = "uniform|erk",
      .help = "over the layers: the same for all; more in large ones"},
+    {.key = "kernels",
+     .type = LN_OPT_ENUM,
+     .offset = offsetof(struct powerprop_options, kernels),
+     .fallback = "auto",
+     .choices = LN__KERNELS_CHOICES,
+     .help = LN__KERNELS_HELP},
     {0}};
 
 static void powerprop_how(const void *options, struct ln__sparse_how *out)
 {
     const struct powerprop_options *how = options;
-    *out =
-        (struct ln__sparse_how){.sparsity = how->sparsity, .period = (uint64_t)how->period, .distribution = how->distribution, .power = how->power};
+    *out = (struct ln__sparse_how){
+        .sparsity = how->sparsity, .period = (uint64_t)how->period, .distribution = how->distribution, .power = how->power, .kernels = how->kernels};
 }
 
 const struct ln__sparsity ln__sparsity_powerprop = {.plugin = {.name = "powerprop",

@@ -6,6 +6,7 @@ struct swat_options {
     int64_t period;
     int distribution, structured, skip_first;
     bool pointwise;
+    int kernels;
 };
 
 static const struct ln_option swat_options[] = {
@@ -46,6 +47,12 @@ static const struct ln_option swat_options[] = {
      .offset = offsetof(struct swat_options, pointwise),
      .fallback = "false",
      .help = "1 x 1 convolutions are sparse too; ZeroFL keeps them dense, mobile networks are made of them"},
+    {.key = "kernels",
+     .type = LN_OPT_ENUM,
+     .offset = offsetof(struct swat_options, kernels),
+     .fallback = "auto",
+     .choices = LN__KERNELS_CHOICES,
+     .help = LN__KERNELS_HELP},
     {0}};
 
 static void swat_how(const void *options, struct ln__sparse_how *out)
@@ -57,6 +64,7 @@ static void swat_how(const void *options, struct ln__sparse_how *out)
                                    .structure = swat->structured,
                                    .first = swat->skip_first,
                                    .pointwise = swat->pointwise,
+                                   .kernels = swat->kernels,
                                    .power = 1};
 }
 

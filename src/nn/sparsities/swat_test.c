@@ -9,12 +9,16 @@ struct swat { /* as in swat.c */
     int64_t period;
     int distribution, structured, skip_first;
     bool pointwise;
+    int kernels;
 };
 struct power { /* as in powerprop.c */
     double sparsity, power;
     int64_t period;
-    int distribution;
+    int distribution, kernels;
 };
+
+/* Both ways of running a sparse plan. */
+static const int ways[] = {LN__KERNELS_SPARSE, LN__KERNELS_MASKED};
 
 static const struct ln__kset *best(void)
 {
@@ -151,14 +155,36 @@ static double layer_difference(const struct ln__graph *graph, int param, const f
     return worst / scale;
 }
 
+/* The fast set's gradients of one step are the reference's, either way. */
+static void match(const struct ln__graph *graph, const struct swat *how, const float *from, int n, int step, const float *truth, int layers,
+                  const float *threshold)
+{
+    float *a = test_floats(graph->state), found[64];
+    for (int way = 0; way < 2; way++) {
+        struct swat one = *how;
+        one.kernels = ways[way];
+        const struct ln_choice choice = {&ln__sparsity_swat.plugin, &one};
+        assert_int_equal(gradients_of(graph, best(), &choice, from, n, (uint64_t)step, a, found), layers);
+        for (int l = 0; l < layers; l++)
+            assert_true(found[l] == threshold[l]); /* of the same weights, so exactly */
+        for (int i = 0; i < graph->trainable_params; i++) {
+            double off = layer_difference(graph, i, a, truth);
+            if (off > 1e-3)
+                fail_msg("step %d, way %d: the gradient of %s differs by %g", step, way, graph->param[i].name, off);
+        }
+    }
+    ln__mem_free(a);
+}
+
 /* Each step begins at the reference's state: thresholds, so masks, are equal and gradients within 1e-3. */
-static void follow(const struct ln__graph *graph, const struct ln_choice *sparsity, int steps, int n)
+static void follow(const struct ln__graph *graph, const struct swat *how, int steps, int n)
 {
     double room[16];
     struct ln_choice optimizer = sgd(room, 0.9);
-    const struct ln__plan_args args = args_of(graph, ln__kset_named("ref"), sparsity, &optimizer);
+    const struct ln_choice sparsity = {&ln__sparsity_swat.plugin, how};
+    const struct ln__plan_args args = args_of(graph, ln__kset_named("ref"), &sparsity, &optimizer);
     struct test_net ref = test_net(&args, true, true, NULL);
-    float *from = test_floats(graph->state), *a = test_floats(graph->state), *b = test_floats(graph->state), ta[64], tb[64];
+    float *from = test_floats(graph->state), *b = test_floats(graph->state), tb[64];
     ln__graph_init(graph, 11, from);
     for (int s = 0; s < steps; s++) {
         ln__net_load(ref.net, from);
@@ -169,21 +195,12 @@ static void follow(const struct ln__graph *graph, const struct ln_choice *sparsi
             if (ref.plan->step[i].sparse.set)
                 tb[layers++] = ref.net->levels[i].weights;
         }
-        assert_int_equal(gradients_of(graph, best(), sparsity, from, n, (uint64_t)s, a, ta), layers);
         assert_true(layers > 0);
-        for (int l = 0; l < layers; l++)
-            assert_true(ta[l] == tb[l]); /* of the same weights, so exactly */
-        for (int i = 0; i < graph->trainable_params; i++) {
-            const struct ln__param *param = &graph->param[i];
-            double off = layer_difference(graph, i, a, b);
-            if (off > 1e-3)
-                fail_msg("step %d: the gradient of %s differs by %g", s, param->name, off);
-        }
+        match(graph, how, from, n, s, b, layers, tb);
         ln__net_update(ref.net, 0.05);
         ln__net_store(ref.net, from);
     }
     ln__mem_free(from);
-    ln__mem_free(a);
     ln__mem_free(b);
     test_net_free(&ref);
 }
@@ -195,14 +212,12 @@ static void test_follows_reference(void **state)
     const double sparsities[] = {0.9, 0.95};
     for (int i = 0; i < 2; i++) {
         const struct swat how = {.sparsity = sparsities[i], .period = 1};
-        const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
-        follow(graph, &choice, 50, 5);
+        follow(graph, &how, 50, 5);
     }
     ln__graph_free(graph);
     graph = plugin_graph(&ln__model_resnet9, (struct ln__shape){3, 16, 16}, 10, LN__NORM_BATCH);
     const struct swat how = {.sparsity = 0.95, .period = 1};
-    const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
-    follow(graph, &choice, 2, 4);
+    follow(graph, &how, 2, 4);
     ln__graph_free(graph);
 }
 
@@ -272,15 +287,15 @@ static void test_edges(void **state)
         ln__graph_init(graph, 5, from);
         if (zeros)
             memset(from + graph->param[4].offset, 0, graph->param[4].count * sizeof *from); /* b.weight */
-        for (int i = 0; i < 6; i++) {
-            const struct swat how = {.sparsity = sparsities[i], .period = 3};
+        for (int i = 0; i < 12; i++) {
+            const struct swat how = {.sparsity = sparsities[i / 2], .period = 3, .kernels = ways[i % 2]};
             const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
             double loss, other;
             float *a = trained(graph, &choice, from, 7, 1, 0, &loss), *b = trained(graph, &choice, from, 7, 3, 0, &other);
             assert_true(isfinite(loss) && loss == other);
             assert_memory_equal(a, b, graph->state * sizeof *a); /* whatever the threads */
             ln__mem_free(b);
-            if (sparsities[i] == 0) { /* dense, to the bit */
+            if (sparsities[i / 2] == 0) { /* dense, to the bit */
                 b = trained(graph, NULL, from, 7, 1, 0, &other);
                 assert_memory_equal(a, b, graph->state * sizeof *a);
                 ln__mem_free(b);
@@ -299,15 +314,17 @@ static void test_nothing_kept(void **state)
     struct ln__graph *graph = small_graph();
     float *from = test_floats(graph->state), *gradient = test_floats(graph->state), threshold[8];
     ln__graph_init(graph, 5, from);
-    const struct swat how = {.sparsity = 1, .period = 1};
-    const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
-    assert_int_equal(gradients_of(graph, best(), &choice, from, 5, 1, gradient, threshold), 3);
-    for (int i = 0; i < graph->trainable_params; i++) {
-        bool sparse = ln__sparse_param(graph, &choice, (size_t)i) > 0;
-        for (size_t k = 0; k < graph->param[i].count && sparse; k++)
-            assert_true(gradient[graph->param[i].offset + k] == 0);
+    for (int way = 0; way < 2; way++) {
+        const struct swat how = {.sparsity = 1, .period = 1, .kernels = ways[way]};
+        const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
+        assert_int_equal(gradients_of(graph, best(), &choice, from, 5, 1, gradient, threshold), 3);
+        for (int i = 0; i < graph->trainable_params; i++) {
+            bool sparse = ln__sparse_param(graph, &choice, (size_t)i) > 0;
+            for (size_t k = 0; k < graph->param[i].count && sparse; k++)
+                assert_true(gradient[graph->param[i].offset + k] == 0);
+        }
+        assert_true(isinf(threshold[0]));
     }
-    assert_true(isinf(threshold[0]));
     ln__mem_free(from);
     ln__mem_free(gradient);
     ln__graph_free(graph);
@@ -321,11 +338,13 @@ static void test_not_a_number(void **state)
     float *from = test_floats(graph->state);
     ln__graph_init(graph, 5, from);
     from[graph->param[4].offset + 3] = NAN;
-    const struct swat how = {.sparsity = 0.9, .period = 10};
-    const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
-    double loss;
-    ln__mem_free(trained(graph, &choice, from, 1, 1, 0, &loss));
-    assert_true(isnan(loss));
+    for (int way = 0; way < 2; way++) {
+        const struct swat how = {.sparsity = 0.9, .period = 10, .kernels = ways[way]};
+        const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
+        double loss;
+        ln__mem_free(trained(graph, &choice, from, 1, 1, 0, &loss));
+        assert_true(isnan(loss));
+    }
     ln__mem_free(from);
     ln__graph_free(graph);
 }
@@ -336,8 +355,8 @@ static void test_recomputed(void **state)
     struct ln__graph *graph = small_graph();
     float *from = test_floats(graph->state);
     ln__graph_init(graph, 5, from);
-    for (int structured = 0; structured < 3; structured++) {
-        const struct swat how = {.sparsity = 0.9, .period = 2, .structured = structured};
+    for (int i = 0; i < 6; i++) {
+        const struct swat how = {.sparsity = 0.9, .period = 2, .structured = i / 2, .kernels = ways[i % 2]};
         const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
         double room[16], loss, other;
         struct ln_choice optimizer = sgd(room, 0.9);
@@ -355,14 +374,13 @@ static void test_recomputed(void **state)
 }
 
 /* Tests see the top weights: what was masked by hand runs dense to the same logits. */
-static void test_evaluation(void **state)
+static void evaluate(int kernels)
 {
-    (void)state;
     struct ln__graph *graph = small_graph();
     float *from = test_floats(graph->state), *x = test_floats(5 * shape_size(graph->input)), a[20], b[20];
     ln__graph_init(graph, 5, from);
     fill_random(x, 5 * shape_size(graph->input), 1, 3);
-    const struct swat how = {.sparsity = 0.8, .period = 1};
+    const struct swat how = {.sparsity = 0.8, .period = 1, .kernels = kernels};
     const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
     struct ln__plan_args args = {.graph = graph, .segment = {0, -1}, .batch = 5, .kset = best(), .width = 1, .sparsity = &choice};
     struct test_net sparse = test_net(&args, true, true, NULL);
@@ -394,6 +412,13 @@ static void test_evaluation(void **state)
     ln__graph_free(graph);
 }
 
+static void test_evaluation(void **state)
+{
+    (void)state;
+    evaluate(LN__KERNELS_SPARSE);
+    evaluate(LN__KERNELS_MASKED);
+}
+
 /* ---- variants ---- */
 
 static void test_variants(void **state)
@@ -406,7 +431,7 @@ static void test_variants(void **state)
         for (int structured = 0; structured < 3; structured++) {
             const struct swat how = {.sparsity = 0.8, .period = 2, .distribution = distribution, .structured = structured};
             const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
-            follow(graph, &choice, 4, 5);
+            follow(graph, &how, 4, 5);
             double loss, other;
             float *a = trained(graph, &choice, from, 60, 1, 0, &loss);
             ln__mem_free(trained(graph, &choice, from, 3, 1, 0, &other));
@@ -443,23 +468,24 @@ static void test_powerprop(void **state)
     float *from = test_floats(graph->state), *raised = test_floats(graph->state), *a = test_floats(graph->state), *b = test_floats(graph->state);
     float threshold[8];
     const double powers[] = {1.25, 1.5, 2};
-    for (int p = 0; p < 3; p++) {
-        const struct power how = {.sparsity = 0.8, .power = powers[p], .period = 1};
-        const struct swat plain = {.sparsity = 0.8, .period = 1};
+    for (int p = 0; p < 6; p++) {
+        const double by = powers[p / 2];
+        const struct power how = {.sparsity = 0.8, .power = by, .period = 1, .kernels = ways[p % 2]};
+        const struct swat plain = {.sparsity = 0.8, .period = 1, .kernels = ways[p % 2]};
         const struct ln_choice power = {&ln__sparsity_powerprop.plugin, &how}, swat = {&ln__sparsity_swat.plugin, &plain};
         ln__graph_init(graph, 5, from);
         memcpy(raised, from, graph->state * sizeof *from);
         for (int i = 0; i < graph->trainable_params; i++) {
             float *w = raised + graph->param[i].offset;
             for (size_t k = 0; k < graph->param[i].count && ln__sparse_param(graph, &swat, (size_t)i) > 0; k++)
-                w[k] = copysignf(powf(fabsf(w[k]), (float)powers[p]), w[k]);
+                w[k] = copysignf(powf(fabsf(w[k]), (float)by), w[k]);
         }
         gradients_of(graph, best(), &power, from, 5, 1, a, threshold);
         gradients_of(graph, best(), &swat, raised, 5, 1, b, threshold);
         for (int i = 0; i < graph->trainable_params; i++) {
             size_t at = graph->param[i].offset, count = graph->param[i].count;
             for (size_t k = at; k < at + count && ln__sparse_param(graph, &swat, (size_t)i) > 0; k++)
-                b[k] *= (float)powers[p] * powf(fabsf(from[k]), (float)(powers[p] - 1));
+                b[k] *= (float)by * powf(fabsf(from[k]), (float)(by - 1));
             assert_true(difference(a + at, b + at, count) < 1e-3);
         }
     }
@@ -502,6 +528,109 @@ static void test_period(void **state)
     ln__graph_free(graph);
 }
 
+/* ---- lists or masks ---- */
+
+static const char *kernels_of(const struct ln__model *model, struct ln__shape input, int classes, int batch, unsigned width, const struct swat *how)
+{
+    struct ln__graph *graph = plugin_graph(model, input, classes, LN__NORM_BATCH);
+    double room[16];
+    struct ln_choice optimizer = sgd(room, 0.9);
+    const struct ln_choice choice = {&ln__sparsity_swat.plugin, how};
+    struct ln__plan_args args = args_of(graph, best(), &choice, &optimizer);
+    args.batch = batch;
+    args.width = width;
+    struct ln__plan *plan;
+    struct ln_fault fault = {0};
+    assert_int_equal(ln__plan_new(&args, &plan, &fault), LN_OK);
+    const char *name = ln__plan_kernels(plan);
+    ln__plan_free(plan);
+    ln__graph_free(graph);
+    return name;
+}
+
+/* Large convolutions are faster by lists, small networks and wide linear layers by masks; threads do not matter; the option decides where it is
+ * given. The reference costs the same. */
+static void test_choice(void **state)
+{
+    (void)state;
+    const struct ln__shape colour = {3, 32, 32}, digit = {1, 28, 28};
+    struct swat how = {.sparsity = 0.9, .period = 10};
+    bool fast = strcmp(best()->name, "ref") != 0;
+    for (unsigned width = 1; width < 3; width++) {
+        assert_memory_equal(kernels_of(&ln__model_resnet18, colour, 10, 10, width, &how), "sparse-", 7);
+        assert_memory_equal(kernels_of(&ln__model_resnet9, colour, 10, 10, width, &how), "sparse-", 7);
+        assert_memory_equal(kernels_of(&ln__model_femnist_cnn, digit, 62, 10, width, &how), fast ? "masked-" : "sparse-", 7);
+        assert_memory_equal(kernels_of(&ln__model_cnn3x3, digit, 10, 10, width, &how), fast ? "masked-" : "sparse-", 7);
+    }
+    how.pointwise = true; /* with depthwise ones in between, which only the dense layout is fast at */
+    assert_memory_equal(kernels_of(&ln__model_mobilenetv2, colour, 10, 10, 1, &how), fast ? "masked-" : "sparse-", 7);
+    how.pointwise = false;
+    how.kernels = LN__KERNELS_MASKED;
+    assert_memory_equal(kernels_of(&ln__model_resnet9, colour, 10, 10, 1, &how), "masked-", 7);
+    how.kernels = LN__KERNELS_SPARSE;
+    assert_memory_equal(kernels_of(&ln__model_femnist_cnn, digit, 62, 10, 1, &how), "sparse-", 7);
+}
+
+/* In every table: the sparser, the cheaper the lists; what masks cost stays; at 0.9 a middle layer of ResNet-18 goes by lists, LEAF's wide linear
+ * layer by masks. */
+static void test_costs(void **state)
+{
+    (void)state;
+    static const char *const isas[] = {"avx512", "avx2", "neon"};
+    const struct ln__conv middle = {128, 16, 16, 128, 16, 16, 3, 3, 1, 1, 1, 1};
+    const struct ln__linear linear = {64, 7, 7, 2048};
+    const struct ln__conv wide = ln__sparse_linear(&linear);
+    const struct ln__sparse_how how = {.sparsity = 0.9, .power = 1};
+    for (int i = 0; i < 3; i++) {
+        struct ln__sparse_layer_cost before = ln__sparse_cost(isas[i], &middle, 10, 0.6, &how);
+        for (double sparsity = 0.7; sparsity < 0.99; sparsity += 0.1) {
+            struct ln__sparse_layer_cost cost = ln__sparse_cost(isas[i], &middle, 10, sparsity, &how);
+            assert_true(cost.sparse > 0 && cost.sparse < before.sparse && cost.masked == before.masked);
+            before = cost;
+        }
+        assert_true(before.sparse < before.masked);
+        struct ln__sparse_layer_cost cost = ln__sparse_cost(isas[i], &wide, 10, 0.9, &how);
+        assert_true(cost.masked < cost.sparse);
+    }
+}
+
+/* A kernel that no list knows is masked, unless lists are asked for. */
+static int large_kernel(struct ln__graph *graph, int x, const void *how)
+{
+    (void)how;
+    x = ln__build_relu(graph, ln__build_conv2d(graph, x, "a", (struct ln__conv2d){.out = 8, .k = 3, .pad = 1}));
+    x = ln__build_relu(graph, ln__build_conv2d(graph, x, "b", (struct ln__conv2d){.out = 8, .k = 13, .pad = 6}));
+    return ln__build_globalpool(graph, x);
+}
+
+static void test_large_kernel(void **state)
+{
+    (void)state;
+    static const struct test_model model = {.layers = large_kernel};
+    struct ln__graph *graph = test_graph(&model, (struct ln__shape){3, 16, 16}, 4, LN__NORM_BATCH);
+    struct swat how = {.sparsity = 0.9, .period = 1};
+    const struct ln_choice either = {&ln__sparsity_swat.plugin, &how};
+    float *from = test_floats(graph->state), *a = test_floats(graph->state), *b = test_floats(graph->state), found[8];
+    ln__graph_init(graph, 11, from);
+    gradients_of(graph, ln__kset_named("ref"), &either, from, 5, 1, b, found);
+    gradients_of(graph, best(), &either, from, 5, 1, a, found);
+    for (int i = 0; i < graph->trainable_params; i++)
+        assert_true(layer_difference(graph, i, a, b) < 1e-3);
+    ln__mem_free(from);
+    ln__mem_free(a);
+    ln__mem_free(b);
+    how.kernels = LN__KERNELS_SPARSE;
+    double room[16];
+    struct ln_choice optimizer = sgd(room, 0.9);
+    const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
+    const struct ln__plan_args args = args_of(graph, best(), &choice, &optimizer);
+    struct ln__plan *plan;
+    struct ln_fault fault = {0};
+    assert_int_equal(ln__plan_new(&args, &plan, &fault), LN_EUNSUPPORTED);
+    assert_non_null(strstr(fault.text, "masked"));
+    ln__graph_free(graph);
+}
+
 static void test_macs(void **state)
 {
     (void)state;
@@ -519,10 +648,11 @@ static void test_macs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),     cmocka_unit_test(test_erk),          cmocka_unit_test(test_follows_reference),
-        cmocka_unit_test(test_edges),      cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_not_a_number),
-        cmocka_unit_test(test_recomputed), cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_period),     cmocka_unit_test(test_powerprop),    cmocka_unit_test(test_momentum_missing),
-        cmocka_unit_test(test_macs)};
+        cmocka_unit_test(test_layers),      cmocka_unit_test(test_erk),          cmocka_unit_test(test_follows_reference),
+        cmocka_unit_test(test_edges),       cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_not_a_number),
+        cmocka_unit_test(test_recomputed),  cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_period),      cmocka_unit_test(test_powerprop),    cmocka_unit_test(test_momentum_missing),
+        cmocka_unit_test(test_macs),        cmocka_unit_test(test_choice),       cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_large_kernel)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
