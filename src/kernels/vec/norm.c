@@ -4,7 +4,6 @@
 #include "kernels/vec/norm.h"
 
 #define PARTS 16 /* chunks wanted: blocks times parts */
-#define SOON 512 /* floats ahead: what is stored but never read is not fetched by the processor of itself */
 
 /* ---- one plane ---- */
 
@@ -53,7 +52,7 @@ INLINE void apply_loop(const enum ln__act kind, const bool residual, const struc
     vf mean = bn->mean, scale = bn->scale, shift = bn->shift;
     for (int p = 0; p < hw * LN_V; p += LN_V) {
         vf v = (load(x + p) - mean) * scale + shift;
-        __builtin_prefetch(y + p + SOON, 1);
+        soon(y + p);
         store(y + p, act(kind, residual ? v + load(r + p) : v));
     }
 }

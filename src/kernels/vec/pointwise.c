@@ -167,8 +167,10 @@ static void scale_plane(const struct planes *planes, size_t plane)
     const float *x = planes->a + plane * (size_t)planes->hw * LN_V;
     float *y = planes->out + plane * (size_t)planes->hw * LN_V;
     vf s = load(planes->b + plane * LN_V);
-    for (int p = 0; p < planes->hw * LN_V; p += LN_V)
+    for (int p = 0; p < planes->hw * LN_V; p += LN_V) {
+        soon(y + p);
         store(y + p, load(x + p) * s);
+    }
 }
 
 void LN_K(scale_forward)(int n, int c, int hw, const float *x, const float *s, float *y, struct ln__pool *pool)
@@ -184,6 +186,7 @@ static void scale_grad_plane(const struct planes *planes, size_t plane)
     for (size_t p = at; p < at + (size_t)planes->hw * LN_V; p += LN_V) {
         vf dy = load(planes->y + p), d = dy * s;
         sum += load(planes->x + p) * dy;
+        soon(planes->out + p);
         store(planes->out + p, planes->add ? load(planes->out + p) + d : d);
     }
     store(planes->out2 + plane * LN_V, sum);

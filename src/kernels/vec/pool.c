@@ -247,8 +247,10 @@ static void global_grad_plane(const struct planes *planes, size_t plane)
 {
     float *dx = planes->out + plane * (size_t)planes->hw * LN_V;
     vf d = load(planes->a + plane * LN_V) / (float)planes->hw;
-    for (int p = 0; p < planes->hw * LN_V; p += LN_V)
+    for (int p = 0; p < planes->hw * LN_V; p += LN_V) {
+        soon(dx + p);
         store(dx + p, planes->add ? load(dx + p) + d : d);
+    }
 }
 
 void LN_K(globalpool_grad)(int n, int c, int hw, const float *dy, float *dx, bool add, struct ln__pool *pool)

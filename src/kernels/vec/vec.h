@@ -33,6 +33,13 @@ INLINE void store(float *p, vf v)
     *(vf *)p = v;
 }
 
+/* Fetches what a loop of stores over a tensor, at p now, comes to in 2 KiB: of itself the processor fetches ahead what is read, and a store that
+ * misses waits for memory. */
+INLINE void soon(const float *p)
+{
+    __builtin_prefetch(p + 512, 1);
+}
+
 INLINE vf set1(float v)
 {
     return v - (vf){0};
