@@ -29,29 +29,44 @@ size_t LN_K(conv_scratch)(const struct ln__conv *conv, enum ln__pass pass, int n
     return 0;
 }
 
-/* The value of x (channel plane) that tap (ky, kx) of output (oy, ox) reads, or NULL in the padding. */
-static const float *tap(const struct ln__conv *conv, const float *plane, int oy, int ox, int ky, int kx)
+/* Sums are kept in double for so many places of a row at a time. */
+#define STRIP 64
+
+/* The outputs o in [first, end) of [0, outputs), along one side, whose tap lies inside: 0 <= o * stride + offset < inputs. */
+struct span {
+    int first, end;
+};
+
+static struct span inside(int offset, int stride, int inputs, int outputs)
 {
-    int iy = oy * conv->stride + ky - conv->top, ix = ox * conv->stride + kx - conv->left;
-    if (iy < 0 || iy >= conv->hi || ix < 0 || ix >= conv->wi)
-        return NULL;
-    return plane + iy * conv->wi + ix;
+    int first = offset < 0 ? (stride - 1 - offset) / stride : 0, end = offset < inputs ? (inputs - 1 - offset) / stride + 1 : 0;
+    return (struct span){first, end < outputs ? end : outputs};
 }
 
-static double output(const struct ln__conv *conv, const float *x, const float *w, int first, int count, int oy, int ox)
+static int least(int a, int b)
 {
-    double sum = 0;
-    for (int i = 0; i < count; i++) {
-        const float *plane = x + (size_t)(first + i) * (size_t)(conv->hi * conv->wi);
-        for (int ky = 0; ky < conv->kh; ky++) {
-            for (int kx = 0; kx < conv->kw; kx++) {
-                const float *at = tap(conv, plane, oy, ox, ky, kx);
-                if (at)
-                    sum += (double)w[(i * conv->kh + ky) * conv->kw + kx] * (double)*at;
+    return a < b ? a : b;
+}
+
+/* sum[k] = what output (oy, ox + k) of one sample receives from `in` channels. */
+static void outputs(const struct ln__conv *conv, const float *x, const float *w, int in, int oy, int ox, int count, double *sum)
+{
+    memset(sum, 0, (size_t)count * sizeof *sum);
+    for (int ky = 0; ky < conv->kh; ky++) {
+        int iy = oy * conv->stride + ky - conv->top;
+        if (iy < 0 || iy >= conv->hi)
+            continue;
+        for (int kx = 0; kx < conv->kw; kx++) {
+            const int offset = ox * conv->stride + kx - conv->left;
+            const struct span span = inside(offset, conv->stride, conv->wi, count);
+            for (int i = 0; i < in; i++) {
+                const double tap = (double)w[(i * conv->kh + ky) * conv->kw + kx];
+                const float *row = x + (i * conv->hi + iy) * conv->wi;
+                for (int k = span.first; k < span.end; k++)
+                    sum[k] += tap * (double)row[k * conv->stride + offset];
             }
         }
     }
-    return sum;
 }
 
 void LN_K(conv_forward)(const struct ln__conv *conv, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
@@ -59,91 +74,121 @@ void LN_K(conv_forward)(const struct ln__conv *conv, int n, const float *x, cons
 {
     (void)scratch, (void)pool;
     int in = conv->ci / conv->groups, out = conv->co / conv->groups;
-    size_t filter = (size_t)(in * conv->kh * conv->kw);
+    size_t filter = (size_t)(in * conv->kh * conv->kw), plane = (size_t)(conv->hi * conv->wi);
+    double sum[STRIP];
     for (int s = 0; s < n; s++) {
-        const float *xs = x + (size_t)s * (size_t)(conv->ci * conv->hi * conv->wi);
         for (int o = 0; o < conv->co; o++) {
+            const float *group = x + ((size_t)s * (size_t)conv->ci + (size_t)(o / out * in)) * plane;
             for (int oy = 0; oy < conv->ho; oy++) {
-                for (int ox = 0; ox < conv->wo; ox++) {
-                    double sum = output(conv, xs, w + (size_t)o * filter, o / out * in, in, oy, ox);
-                    *y++ = (float)(sum + (bias ? (double)bias[o] : 0));
+                for (int ox = 0; ox < conv->wo; ox += STRIP) {
+                    int count = least(STRIP, conv->wo - ox);
+                    outputs(conv, group, w + (size_t)o * filter, in, oy, ox, count, sum);
+                    for (int k = 0; k < count; k++)
+                        *y++ = (float)(sum[k] + (bias ? (double)bias[o] : 0));
                 }
             }
         }
     }
 }
 
-/* What input (i, iy, ix) of one sample receives from every output that read it. */
-static double input(const struct ln__conv *conv, const float *dy, const float *w, int i, int iy, int ix)
+/* sum[k] = what input (iy, ix + k) of channel i of one sample receives from every output that read it. */
+static void inputs(const struct ln__conv *conv, const float *dy, const float *w, int i, int iy, int ix, int count, double *sum)
 {
-    int in = conv->ci / conv->groups, out = conv->co / conv->groups, group = i / in;
-    double sum = 0;
-    for (int o = group * out; o < (group + 1) * out; o++) {
-        for (int ky = 0; ky < conv->kh; ky++) {
-            for (int kx = 0; kx < conv->kw; kx++) {
-                int ty = iy + conv->top - ky, tx = ix + conv->left - kx;
-                if (ty < 0 || tx < 0 || ty % conv->stride || tx % conv->stride || ty / conv->stride >= conv->ho || tx / conv->stride >= conv->wo)
-                    continue;
-                sum += (double)w[((size_t)(o * in + i % in) * (size_t)conv->kh + (size_t)ky) * (size_t)conv->kw + (size_t)kx] *
-                       (double)dy[((size_t)o * (size_t)conv->ho + (size_t)(ty / conv->stride)) * (size_t)conv->wo + (size_t)(tx / conv->stride)];
+    int in = conv->ci / conv->groups, out = conv->co / conv->groups, first = i / in * out;
+    memset(sum, 0, (size_t)count * sizeof *sum);
+    for (int ky = 0; ky < conv->kh; ky++) {
+        int ty = iy + conv->top - ky, oy = ty / conv->stride;
+        if (ty < 0 || ty % conv->stride || oy >= conv->ho)
+            continue;
+        for (int kx = 0; kx < conv->kw; kx++) {
+            const int offset = kx - conv->left - ix;
+            const struct span span = inside(offset, conv->stride, count, conv->wo);
+            for (int o = first; o < first + out; o++) {
+                const double tap = (double)w[((o * in + i % in) * conv->kh + ky) * conv->kw + kx];
+                const float *row = dy + (o * conv->ho + oy) * conv->wo;
+                for (int ox = span.first; ox < span.end; ox++)
+                    sum[ox * conv->stride + offset] += tap * (double)row[ox];
             }
         }
     }
-    return sum;
 }
 
 void LN_K(conv_input_grad)(const struct ln__conv *conv, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
                            struct ln__pool *pool)
 {
     (void)scratch, (void)pool;
+    double sum[STRIP];
     for (int s = 0; s < n; s++) {
         const float *dys = dy + (size_t)s * (size_t)(conv->co * conv->ho * conv->wo);
         for (int i = 0; i < conv->ci; i++) {
             for (int iy = 0; iy < conv->hi; iy++) {
-                for (int ix = 0; ix < conv->wi; ix++, dx++)
-                    *dx = (float)(input(conv, dys, w, i, iy, ix) + (add ? (double)*dx : 0));
+                for (int ix = 0; ix < conv->wi; ix += STRIP) {
+                    int count = least(STRIP, conv->wi - ix);
+                    inputs(conv, dys, w, i, iy, ix, count, sum);
+                    for (int k = 0; k < count; k++, dx++)
+                        *dx = (float)(sum[k] + (add ? (double)*dx : 0));
+                }
             }
         }
     }
 }
 
-/* The sum over samples and outputs of the gradient times what tap (ky, kx) read from channel i. */
-static double weight(const struct ln__conv *conv, int n, const float *x, const float *dy, int o, int i, int ky, int kx)
+/* A tap: output (oy, ox) reads input (oy * stride + y, ox * stride + x), where that is inside. */
+struct tap {
+    int y, x;
+    struct span rows, cols;
+};
+
+/* The sum over samples and outputs of the gradient times what a tap read: down the columns of a strip, then over them. x and dy: the planes of
+ * the first sample. */
+static double weight(const struct ln__conv *conv, const struct tap *tap, int n, const float *x, const float *dy)
 {
-    double sum = 0;
-    for (int s = 0; s < n; s++) {
-        const float *plane = x + ((size_t)s * (size_t)conv->ci + (size_t)i) * (size_t)(conv->hi * conv->wi);
-        const float *grad = dy + ((size_t)s * (size_t)conv->co + (size_t)o) * (size_t)(conv->ho * conv->wo);
-        for (int oy = 0; oy < conv->ho; oy++) {
-            for (int ox = 0; ox < conv->wo; ox++) {
-                const float *at = tap(conv, plane, oy, ox, ky, kx);
-                if (at)
-                    sum += (double)grad[oy * conv->wo + ox] * (double)*at;
+    double total = 0, sum[STRIP];
+    for (int ox = tap->cols.first; ox < tap->cols.end; ox += STRIP) {
+        const int count = least(STRIP, tap->cols.end - ox);
+        memset(sum, 0, (size_t)count * sizeof *sum);
+        for (int s = 0; s < n; s++) {
+            const float *from = x + (size_t)s * (size_t)conv->ci * (size_t)(conv->hi * conv->wi);
+            const float *grad = dy + (size_t)s * (size_t)conv->co * (size_t)(conv->ho * conv->wo);
+            for (int oy = tap->rows.first; oy < tap->rows.end; oy++) {
+                const float *row = from + (oy * conv->stride + tap->y) * conv->wi + ox * conv->stride + tap->x;
+                for (int k = 0; k < count; k++)
+                    sum[k] += (double)grad[oy * conv->wo + ox + k] * (double)row[k * conv->stride];
             }
         }
+        for (int k = 0; k < count; k++)
+            total += sum[k];
     }
-    return sum;
+    return total;
+}
+
+static void tap_grad(const struct ln__conv *conv, int n, const float *x, const float *dy, int ky, int kx, float *dw)
+{
+    const int in = conv->ci / conv->groups, out = conv->co / conv->groups, y = ky - conv->top, left = kx - conv->left;
+    const struct tap tap = {y, left, inside(y, conv->stride, conv->hi, conv->ho), inside(left, conv->stride, conv->wi, conv->wo)};
+    for (int o = 0; o < conv->co; o++) {
+        for (int i = 0; i < in; i++) {
+            const float *plane = x + (o / out * in + i) * conv->hi * conv->wi;
+            dw[((o * in + i) * conv->kh + ky) * conv->kw + kx] = (float)weight(conv, &tap, n, plane, dy + o * conv->ho * conv->wo);
+        }
+    }
 }
 
 void LN_K(conv_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
                             struct ln__pool *pool)
 {
     (void)scratch, (void)pool;
-    int in = conv->ci / conv->groups, out = conv->co / conv->groups;
     size_t plane = (size_t)(conv->ho * conv->wo);
-    for (int o = 0; o < conv->co; o++) {
-        for (int i = 0; i < in; i++) {
-            for (int ky = 0; ky < conv->kh; ky++) {
-                for (int kx = 0; kx < conv->kw; kx++)
-                    *dw++ = (float)weight(conv, n, x, dy, o, o / out * in + i, ky, kx);
-            }
-        }
+    for (int ky = 0; ky < conv->kh; ky++) {
+        for (int kx = 0; kx < conv->kw; kx++)
+            tap_grad(conv, n, x, dy, ky, kx, dw);
+    }
+    for (int o = 0; dbias && o < conv->co; o++) {
         double sum = 0;
-        for (int s = 0; dbias && s < n; s++) {
+        for (int s = 0; s < n; s++) {
             for (size_t p = 0; p < plane; p++)
                 sum += (double)dy[((size_t)s * (size_t)conv->co + (size_t)o) * plane + p];
         }
-        if (dbias)
-            dbias[o] = (float)sum;
+        dbias[o] = (float)sum;
     }
 }
