@@ -1,6 +1,6 @@
 # The door. CMake and Ninja do the work; tools/setup installs what is missing.
 .NOTPARALLEL:
-.PHONY: run check build asan tsan fuzz bench fmt rooms install clean setup release-ready fuzz-build
+.PHONY: run check build asan tsan arm fuzz bench fmt rooms install clean setup release-ready fuzz-build
 
 LINNET := build/release/linnet
 QUICKSTART := runs/quickstart
@@ -26,6 +26,7 @@ check: setup ## everything; the last lines are those of the test runner
 	tools/check-rooms
 	tools/check-bans
 	$(MAKE) --no-print-directory asan tsan
+	$(MAKE) --no-print-directory arm ARM_EXCEPT='$(ARM_SLOW)'
 	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=10
 	@cmake --preset release >/dev/null
 	cmake --build build/release
@@ -43,6 +44,17 @@ tsan: setup ## thread sanitizer: the pool, the fleet, a run
 	@cmake --preset tsan >/dev/null
 	ninja -C build/tsan linnet $$(ninja -C build/tsan -t targets all | sed -nE 's/^(test\.(base\.pool|store\.blobs|fleet\.[^:]*)): .*/\1/p')
 	setarch $$(uname -m) -R ctest --test-dir build/tsan --output-on-failure --no-tests=error -R '$(THREADED)'
+
+# Arithmetic, and bytes whose order matters. The tests know that they are emulated (cmake/aarch64.cmake) and leave out what would take minutes.
+# make check leaves out these, which take three minutes more.
+ARM_ROOMS := base|tensor|kernels|nn|codec
+ARM_SLOW := ^(kernels\.(sparse|bf16)|nn\.(net|bf16|submodel|sparsities\.swat))
+ARM_EXCEPT := ^$$
+arm: setup ## every test of these rooms on 64-bit ARM, under emulation
+	@tools/arm-sysroot build/arm-sysroot
+	@cmake --preset arm >/dev/null
+	ninja -C build/arm $$(ninja -C build/arm -t targets all | sed -nE 's/^test\.(($(ARM_ROOMS))\.[^:]*): .*/\1/p' | grep -vE '$(ARM_EXCEPT)' | sed 's/^/test./')
+	ctest --test-dir build/arm --output-on-failure --no-tests=error -j2 -R '^($(ARM_ROOMS))\.' -E '$(ARM_EXCEPT)'
 
 fuzz: setup ## each target for FUZZ_SECONDS
 	@cmake --preset fuzz >/dev/null

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "emulated.h"
 #include "kernels/check.h"
 #include "kernels/sparse_check.h"
 #include <math.h>
@@ -60,7 +61,7 @@ static void test_sparsities(void **state)
     (void)state;
     static const double sparsities[] = {0, 0.3, 0.5, 0.8, 0.95, 0.999, 1};
     for (size_t i = 0; i < SHAPES; i++) {
-        for (size_t s = 0; s < 7; s++) {
+        for (size_t s = 0; s < 7; s += emulated() ? 3 : 1) {
             struct ln__sparse_case layer = {shapes[i], 2, sparsities[s], sparsities[6 - s], SIZE_MAX};
             check(&layer, false, NULL);
             layer.cap = (size_t)shapes[i].ci * (size_t)shapes[i].co * (size_t)(shapes[i].kh * shapes[i].kw); /* all in the list */
@@ -91,6 +92,8 @@ static void report(void *context, const struct ln__kernel_row *row)
 
 static void dense_body(const struct ln__sparse_kset *set)
 {
+    if (set == ln__sparse_kset_named("sparse-ref"))
+        return; /* its dense table is the reference itself, of kernels_test */
     char name[32] = "";
     memcpy(name, set->dense.name, strlen(set->dense.name));
     assert_int_equal(ln__kernels_check(&set->dense, set->masked ? "conv" : NULL, report, name), 0);

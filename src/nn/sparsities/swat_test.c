@@ -1,3 +1,4 @@
+#include "emulated.h"
 #include "nn/nn_testing.h"
 
 extern const struct ln__sparsity ln__sparsity_swat, ln__sparsity_powerprop, ln__sparsity_none;
@@ -146,7 +147,7 @@ static double layer_difference(const struct ln__graph *graph, int param, const f
     for (int p = 0; p < node->params; p++) {
         const struct ln__param *of = &graph->param[node->param[p]];
         for (size_t k = of->offset; k < of->offset + of->count && !of->buffer; k++)
-            scale = fmax(scale, fabs((double)b[k]));
+            scale = fabs((double)b[k]) > scale ? fabs((double)b[k]) : scale; /* with fmax gcc 12 for ARM fails here */
     }
     for (size_t k = graph->param[param].offset; k < graph->param[param].offset + graph->param[param].count; k++) {
         double off = fabs((double)a[k] - (double)b[k]);
@@ -186,6 +187,10 @@ static void follow(const struct ln__graph *graph, const struct swat *how, int st
     struct test_net ref = test_net(&args, true, true, NULL);
     float *from = test_floats(graph->state), *b = test_floats(graph->state), tb[64];
     ln__graph_init(graph, 11, from);
+    for (int i = 0; i < graph->trainable_params; i++) { /* a channel all of whose weights rest must not lie on the kink of a ReLU */
+        for (size_t k = 0; k < graph->param[i].count && strncmp(graph->param[i].name, "norm", 4) == 0 && strstr(graph->param[i].name, ".bias"); k++)
+            from[graph->param[i].offset + k] = 0.25f;
+    }
     for (int s = 0; s < steps; s++) {
         ln__net_load(ref.net, from);
         one_step(&ref, graph, n, (uint64_t)s);
@@ -212,9 +217,11 @@ static void test_follows_reference(void **state)
     const double sparsities[] = {0.9, 0.95};
     for (int i = 0; i < 2; i++) {
         const struct swat how = {.sparsity = sparsities[i], .period = 1};
-        follow(graph, &how, 50, 5);
+        follow(graph, &how, emulated() ? 3 : 50, 5);
     }
     ln__graph_free(graph);
+    if (emulated())
+        return;
     graph = plugin_graph(&ln__model_resnet9, (struct ln__shape){3, 16, 16}, 10, LN__NORM_BATCH);
     const struct swat how = {.sparsity = 0.95, .period = 1};
     follow(graph, &how, 2, 4);
