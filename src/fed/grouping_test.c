@@ -25,13 +25,13 @@ static void divergences(void **unused)
 static void staleness(void **unused)
 {
     (void)unused;
-    assert_true(ln__staleness(LN__STALENESS_CONSTANT, 0.5, 4, 100) == 1);
-    assert_true(ln__staleness(LN__STALENESS_POLYNOMIAL, 0.5, 4, 0) == 1); /* not 1/sqrt 0: the +1 */
-    assert_true(ln__staleness(LN__STALENESS_POLYNOMIAL, 0.5, 4, 3) == 0.5);
-    assert_true(fabs(ln__staleness(LN__STALENESS_POLYNOMIAL, 2, 4, 3) - 1.0 / 16) < 1e-15);
-    assert_true(ln__staleness(LN__STALENESS_HINGE, 10, 4, 4) == 1);
-    assert_true(ln__staleness(LN__STALENESS_HINGE, 10, 4, 5) == 1.0 / 11);
-    assert_true(ln__staleness(LN__STALENESS_POLYNOMIAL, 0.5, 4, -3) == 1);
+    assert_true(ln__staleness(&(struct ln__staleness){LN__STALENESS_CONSTANT, 0.5, 4}, 100) == 1);
+    assert_true(ln__staleness(&(struct ln__staleness){LN__STALENESS_POLYNOMIAL, 0.5, 4}, 0) == 1); /* not 1/sqrt 0: the +1 */
+    assert_true(ln__staleness(&(struct ln__staleness){LN__STALENESS_POLYNOMIAL, 0.5, 4}, 3) == 0.5);
+    assert_true(fabs(ln__staleness(&(struct ln__staleness){LN__STALENESS_POLYNOMIAL, 2, 4}, 3) - 1.0 / 16) < 1e-15);
+    assert_true(ln__staleness(&(struct ln__staleness){LN__STALENESS_HINGE, 10, 4}, 4) == 1);
+    assert_true(ln__staleness(&(struct ln__staleness){LN__STALENESS_HINGE, 10, 4}, 5) == 1.0 / 11);
+    assert_true(ln__staleness(&(struct ln__staleness){LN__STALENESS_POLYNOMIAL, 0.5, 4}, -3) == 1);
 }
 
 /* The least cost of value[from..n) in k clusters, by trying every cut. */

@@ -201,6 +201,17 @@ int ln__split_device(struct ln__device *device, const struct ln__halves *split, 
     return error ? error : ln__device_push(device, split->device, before, after);
 }
 
+int ln__device_half_forward(struct ln__device_half *half)
+{
+    const struct ln__walk *walk = &half->walk;
+    struct ln__device *device = walk->device;
+    const struct ln__activations batch = {.n = walk->n, .epoch = walk->epoch, .step = (uint32_t)walk->step, .label = device->worker->y, .x = half->x};
+    ln__net_forward(half->net, (int)walk->n, device->worker->x, true, &walk->draw);
+    ln__net_output(half->net, (int)walk->n, half->x);
+    ln__device_worked(device, walk->n * walk->split->device_forward);
+    return ln__activations_write(walk->split, &batch, &half->up, &device->result->fault);
+}
+
 /* ---- the server's copy ---- */
 
 int ln__server_begin(struct ln__server_half *half, const struct ln__halves *split, struct ln__worker *worker, const float *state, bool input_grad,
@@ -298,6 +309,18 @@ void ln__server_step(struct ln__server_half *half, const struct ln__server_batch
     half->samples += batch->n;
     half->loss += loss.sum;
     half->correct += (uint64_t)loss.correct;
+}
+
+void ln__server_train(struct ln__server_half *half, struct ln__session *session, const struct ln__activations *batch, float *dx)
+{
+    ln__server_step(half, &(struct ln__server_batch){.n = batch->n,
+                                                     .epoch = batch->epoch,
+                                                     .x = batch->x,
+                                                     .label = batch->label,
+                                                     .key = session->key,
+                                                     .mu = ln__split_proximal(session->env, session->task, batch->epoch),
+                                                     .dx = dx});
+    session->macs += batch->n * (dx ? half->split->server_train_input : half->split->server_train);
 }
 
 /* ---- least traces ---- */

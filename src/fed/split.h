@@ -77,6 +77,8 @@ struct ln__device_half {
     float *logits, *taught;     /* [batch][classes] each */
     struct ln__message up, down;
 };
+/* Forward of the part; what crosses the cut lies in x and, with the labels, as a message in up. */
+int ln__device_half_forward(struct ln__device_half *half) LN_MUST_CHECK;
 /* What is done with one batch, which lies in the worker's x and y. */
 typedef int ln__device_batch(struct ln__device_half *half);
 /* The device part comes, is trained for the task's epochs, and goes. */
@@ -123,6 +125,9 @@ struct ln__server_batch {
 };
 /* Forward, loss, backward, update. */
 void ln__server_step(struct ln__server_half *half, const struct ln__server_batch *batch);
+/* A step on what the session's device has sent; dx: its gradient, or NULL. */
+struct ln__activations;
+void ln__server_train(struct ln__server_half *half, struct ln__session *session, const struct ln__activations *batch, float *dx);
 
 /* ---- least traces ---- */
 /* What one batch of n samples of that pass adds at the least. */

@@ -2,16 +2,16 @@
 
 #include <math.h>
 
-double ln__staleness(enum ln__staleness_kind kind, double a, double b, double x)
+double ln__staleness(const struct ln__staleness *how, double x)
 {
     if (x < 0)
         x = 0;
-    switch (kind) {
+    switch (how->kind) {
     case LN__STALENESS_POLYNOMIAL:
         /* The square root is exactly rounded everywhere, pow is not. */
-        return a == 0.5 ? 1 / sqrt(1 + x) : pow(1 + x, -a);
+        return how->a == 0.5 ? 1 / sqrt(1 + x) : pow(1 + x, -how->a);
     case LN__STALENESS_HINGE:
-        return x <= b ? 1 : 1 / (a * (x - b) + 1);
+        return x <= how->b ? 1 : 1 / (how->a * (x - how->b) + 1);
     default:
         return 1;
     }

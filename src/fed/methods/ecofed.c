@@ -373,13 +373,7 @@ static int ecofed_answer(const void *plan, struct ln__session *session, const st
     own->head.samples += batch.n;
     if (batch.epoch >= at_once(own_plan, session->task))
         return LN_OK;
-    ln__server_step(&own->half, &(struct ln__server_batch){.n = batch.n,
-                                                           .epoch = batch.epoch,
-                                                           .x = batch.x,
-                                                           .label = batch.label,
-                                                           .key = session->key,
-                                                           .mu = ln__split_proximal(session->env, session->task, batch.epoch)});
-    session->macs += batch.n * own_plan->split.server_train;
+    ln__server_train(&own->half, session, &batch, NULL);
     return LN_OK;
 }
 

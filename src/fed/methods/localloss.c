@@ -53,11 +53,7 @@ static int one_batch(struct ln__device_half *half)
     struct ln__device *device = walk->device;
     uint32_t n = walk->n;
     struct ln__loss loss;
-    const struct ln__activations batch = {.n = n, .epoch = walk->epoch, .step = (uint32_t)walk->step, .label = device->worker->y, .x = half->x};
-    ln__net_forward(half->net, (int)n, device->worker->x, true, &walk->draw);
-    ln__net_output(half->net, (int)n, half->x);
-    ln__device_worked(device, n * split->device_forward);
-    int error = ln__activations_write(split, &batch, &half->up, &device->result->fault);
+    int error = ln__device_half_forward(half);
     if (!error)
         error = ln__link_post(device->link, &half->up);
     if (error)
@@ -85,22 +81,15 @@ static int localloss_open(const void *plan, struct ln__session *session)
 
 static int localloss_answer(const void *plan, struct ln__session *session, const struct ln__message *message, struct ln__message *reply)
 {
-    const struct ln__halves *split = plan;
     struct ln__server_half *half = session->own;
     struct ln_fault *fault = &session->result->fault;
     struct ln__activations batch = {.label = half->label, .x = half->x};
     if (reply)
         return ln_fault_set(fault, LN_ECORRUPT, "a message of activations that wants an answer; local loss gives none");
-    int error = ln__activations_read(split, message->bytes.data, message->bytes.size, &batch, fault);
+    int error = ln__activations_read(plan, message->bytes.data, message->bytes.size, &batch, fault);
     if (error)
         return error;
-    ln__server_step(half, &(struct ln__server_batch){.n = batch.n,
-                                                     .epoch = batch.epoch,
-                                                     .x = batch.x,
-                                                     .label = batch.label,
-                                                     .key = session->key,
-                                                     .mu = ln__split_proximal(session->env, session->task, batch.epoch)});
-    session->macs += batch.n * split->server_train;
+    ln__server_train(half, session, &batch, NULL);
     return LN_OK;
 }
 

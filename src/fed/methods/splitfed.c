@@ -48,11 +48,7 @@ static int one_batch(struct ln__device_half *half)
     struct ln__device *device = walk->device;
     struct ln_fault *fault = &device->result->fault;
     uint32_t n = walk->n;
-    const struct ln__activations batch = {.n = n, .epoch = walk->epoch, .step = (uint32_t)walk->step, .label = device->worker->y, .x = half->x};
-    ln__net_forward(half->net, (int)n, device->worker->x, true, &walk->draw);
-    ln__net_output(half->net, (int)n, half->x);
-    ln__device_worked(device, n * split->device_forward);
-    int error = ln__activations_write(split, &batch, &half->up, fault);
+    int error = ln__device_half_forward(half);
     if (!error)
         error = ln__link_call(device->link, &half->up, &half->down);
     if (!error)
@@ -88,14 +84,7 @@ static int splitfed_answer(const void *plan, struct ln__session *session, const 
     int error = ln__activations_read(split, message->bytes.data, message->bytes.size, &batch, fault);
     if (error)
         return error;
-    ln__server_step(half, &(struct ln__server_batch){.n = batch.n,
-                                                     .epoch = batch.epoch,
-                                                     .x = batch.x,
-                                                     .label = batch.label,
-                                                     .key = session->key,
-                                                     .mu = ln__split_proximal(session->env, session->task, batch.epoch),
-                                                     .dx = half->dx});
-    session->macs += batch.n * split->server_train_input;
+    ln__server_train(half, session, &batch, half->dx);
     return ln__gradient_write(split, batch.n, half->dx, reply, fault);
 }
 

@@ -31,8 +31,8 @@ struct options {
     int neighbour;
     double lambda, latency_weight, threshold, threshold_floor, cap, ewma, deadline, alpha;
     struct ln__probing probing;
-    int staleness;
-    double a, b, mu;
+    struct ln__staleness staleness;
+    double mu;
     int64_t proximal_from;
 };
 
@@ -131,26 +131,7 @@ static const struct ln_option options_table[] = {
      .min = 1e-6,
      .max = 1,
      .help = "share of a fresh group model in the global one (0.6: authors' code of FedAsync)"},
-    {.key = "staleness",
-     .type = LN_OPT_ENUM,
-     .offset = offsetof(struct options, staleness),
-     .fallback = "polynomial",
-     .choices = LN__STALENESS_CHOICES,
-     .help = "how much less a late group model counts (derived: FedAsync's polynomial)"},
-    {.key = "a",
-     .type = LN_OPT_REAL,
-     .offset = offsetof(struct options, a),
-     .fallback = "0.5",
-     .min = 0,
-     .max = 1e3,
-     .help = "exponent of polynomial, slope of hinge (0.5: FedAsync)"},
-    {.key = "b",
-     .type = LN_OPT_REAL,
-     .offset = offsetof(struct options, b),
-     .fallback = "4",
-     .min = 0,
-     .max = 1e6,
-     .help = "versions of delay without loss, of hinge"},
+    LN__STALENESS_OPTIONS(struct options, staleness, "how much less a late group model counts (derived: FedAsync's polynomial)"),
     {.key = "mu",
      .type = LN_OPT_REAL,
      .offset = offsetof(struct options, mu),
@@ -560,7 +541,7 @@ static int mix(struct state *self, const struct options *o, struct ln_run *run)
         return LN_OK;
     struct group *g = &self->group[first];
     double late = (double)(ln_run_version(run) - g->cohort.version);
-    double share = o->alpha * ln__staleness((enum ln__staleness_kind)o->staleness, o->a, o->b, late);
+    double share = o->alpha * ln__staleness(&o->staleness, late);
     struct ln_sum_id sum;
     int error = ln_run_sum_open(run, 1 + 1e-9, &sum); /* share + (1 - share) may round above 1 */
     if (!error)

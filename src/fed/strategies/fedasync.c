@@ -10,8 +10,7 @@
 
 struct options {
     double alpha, rho;
-    int staleness;
-    double a, b;
+    struct ln__staleness staleness;
     int64_t in_flight;
 };
 
@@ -22,26 +21,7 @@ static const struct ln_option options_table[] = {{.key = "alpha",
                                                   .min = 1e-6,
                                                   .max = 1,
                                                   .help = "share of a fresh arrival in the new model (0.6: the paper's; also 0.9)"},
-                                                 {.key = "staleness",
-                                                  .type = LN_OPT_ENUM,
-                                                  .offset = offsetof(struct options, staleness),
-                                                  .fallback = "polynomial",
-                                                  .choices = LN__STALENESS_CHOICES,
-                                                  .help = "how much less a late arrival counts"},
-                                                 {.key = "a",
-                                                  .type = LN_OPT_REAL,
-                                                  .offset = offsetof(struct options, a),
-                                                  .fallback = "0.5",
-                                                  .min = 0,
-                                                  .max = 1e3,
-                                                  .help = "exponent of polynomial (0.5: the paper's), slope of hinge (there 10)"},
-                                                 {.key = "b",
-                                                  .type = LN_OPT_REAL,
-                                                  .offset = offsetof(struct options, b),
-                                                  .fallback = "4",
-                                                  .min = 0,
-                                                  .max = 1e6,
-                                                  .help = "versions of delay without loss, of hinge (4: the paper's)"},
+                                                 LN__STALENESS_OPTIONS(struct options, staleness, "how much less a late arrival counts"),
                                                  {.key = "rho",
                                                   .type = LN_OPT_REAL,
                                                   .offset = offsetof(struct options, rho),
@@ -142,7 +122,7 @@ static int mix(struct state *self, const struct options *o, struct ln_run *run)
         self->first = (self->first + 1) % self->room;
         self->waiting--;
         double late = ln_run_version(run) > arrival.version ? (double)(ln_run_version(run) - arrival.version) : 0;
-        double share = o->alpha * ln__staleness((enum ln__staleness_kind)o->staleness, o->a, o->b, late);
+        double share = o->alpha * ln__staleness(&o->staleness, late);
         bool refused;
         int error = mix_one(run, arrival.update, share, &refused);
         ln_blob_unref(arrival.update);

@@ -8,7 +8,7 @@
 static void arrivals_by_hand(void **unused)
 {
     (void)unused;
-    options.staleness = LN__STALENESS_POLYNOMIAL;
+    options.staleness.kind = LN__STALENESS_POLYNOMIAL;
     struct ln_run *run = fake_new(3, 3);
     run->train = step_up;
     run->latency[0] = 1, run->latency[1] = 1.5, run->latency[2] = 1.75;
@@ -31,8 +31,8 @@ static void arrivals_by_hand(void **unused)
 static void hinge_by_hand(void **unused)
 {
     (void)unused;
-    options.staleness = LN__STALENESS_HINGE;
-    options.a = 10, options.b = 1, options.alpha = 0.9;
+    options.staleness.kind = LN__STALENESS_HINGE;
+    options.staleness.a = 10, options.staleness.b = 1, options.alpha = 0.9;
     struct ln_run *run = fake_new(3, 3);
     run->train = step_up;
     run->latency[0] = 1, run->latency[1] = 1.5, run->latency[2] = 1.75;
@@ -47,7 +47,7 @@ static void hinge_by_hand(void **unused)
 static void arrivals_during_a_sum_wait(void **unused)
 {
     (void)unused;
-    options.staleness = LN__STALENESS_CONSTANT;
+    options.staleness.kind = LN__STALENESS_CONSTANT;
     options.alpha = 0.5;
     struct ln_run *run = fake_new(3, 3);
     run->train = step_up;

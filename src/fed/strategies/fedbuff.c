@@ -12,8 +12,7 @@ struct options {
     int64_t buffer;
     double eta;
     int64_t in_flight;
-    int staleness;
-    double a, b;
+    struct ln__staleness staleness;
 };
 
 static const struct ln_option options_table[] = {
@@ -38,26 +37,7 @@ static const struct ln_option options_table[] = {
      .min = 0,
      .max = 1e9,
      .help = "clients that train at a time, the paper's concurrency; 0: train.sample"},
-    {.key = "staleness",
-     .type = LN_OPT_ENUM,
-     .offset = offsetof(struct options, staleness),
-     .fallback = "polynomial",
-     .choices = LN__STALENESS_CHOICES,
-     .help = "how much less a late difference counts (the paper: polynomial with a = 0.5)"},
-    {.key = "a",
-     .type = LN_OPT_REAL,
-     .offset = offsetof(struct options, a),
-     .fallback = "0.5",
-     .min = 0,
-     .max = 1e3,
-     .help = "exponent of polynomial, slope of hinge"},
-    {.key = "b",
-     .type = LN_OPT_REAL,
-     .offset = offsetof(struct options, b),
-     .fallback = "4",
-     .min = 0,
-     .max = 1e6,
-     .help = "versions of delay without loss, of hinge"},
+    LN__STALENESS_OPTIONS(struct options, staleness, "how much less a late difference counts (the paper: polynomial with a = 0.5)"),
     {0}};
 
 struct state {
@@ -141,7 +121,7 @@ static int gather(struct state *self, const struct options *o, struct ln_run *ru
     }
     uint64_t version = ln_run_version(run) + self->closing;
     double late = version > event->base_version ? (double)(version - event->base_version) : 0;
-    double coefficient = ln__staleness((enum ln__staleness_kind)o->staleness, o->a, o->b, late);
+    double coefficient = ln__staleness(&o->staleness, late);
     error = ln_run_sum_add(run, self->sum, event->update, coefficient);
     if (error == LN_EREFUSED)
         return LN_OK;
