@@ -114,8 +114,7 @@ static int split_answer(const void *plan, struct ln__session *session, const str
         return error ? error : LN_ECORRUPT;
     ln__net_forward(server->net, n, server->x, true, &(struct ln__net_draw){.key = session->key});
     ln__net_loss(server->net, n, server->label, &loss);
-    ln__net_backward(server->net, n, NULL, server->dx);
-    ln__net_update(server->net, server->rate);
+    ln__net_learn(server->net, n, NULL, server->dx, server->rate, 0);
     session->macs += (uint64_t)n * 3 * ln__segment_macs(env->graph, split_back);
     return split_encode(env, n, NULL, server->dx, reply, &session->result->fault);
 }
@@ -166,8 +165,7 @@ static int split_batch(struct ln__device *device, struct split_device *own, uint
         error = split_decode(env, &own->in, n, NULL, own->act, &back);
     if (error)
         return error;
-    ln__net_backward(own->net, n, own->act, NULL);
-    ln__net_update(own->net, ln__task_rate(env, device->task->progress));
+    ln__net_learn(own->net, n, own->act, NULL, ln__task_rate(env, device->task->progress), 0);
     ln__device_worked(device, (uint64_t)n * 2 * ln__segment_macs(env->graph, split_front));
     return LN_OK;
 }

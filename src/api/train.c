@@ -52,21 +52,14 @@ static int build(struct ln_trainer *trainer, struct ln_fault *fault)
                                        .segment = {0, -1},
                                        .batch = args->batch,
                                        .train = true,
+                                       .learn = true,
                                        .kset = ln__kset_best(),
                                        .width = threads,
                                        .optimizer = &trainer->chosen.optimizer};
     code = ln__plan_new(&plan, &trainer->plan, fault);
     if (!code)
         code = ln__net_new(trainer->plan, trainer->pool, &trainer->net, fault);
-    if (code)
-        return code;
-    float *state = ln__mem_zero(ln__graph_state(trainer->graph), sizeof *state);
-    if (!state)
-        return ln_fault_set(fault, LN_ENOMEM, "no memory for a model of %zu values", ln__graph_state(trainer->graph));
-    ln__graph_init(trainer->graph, args->seed, state);
-    ln__net_load(trainer->net, state);
-    ln__mem_free(state);
-    return LN_OK;
+    return code ? code : ln__net_init(trainer->net, args->seed, fault);
 }
 
 int ln_trainer_new(const struct ln_trainer_args *args, struct ln_trainer **out, struct ln_fault *fault)
@@ -123,8 +116,7 @@ int ln_trainer_step(struct ln_trainer *trainer, int n, const float *x, const int
     const struct ln__net_draw draw = {.key = {.seed = trainer->args.seed}, .step = trainer->steps++};
     ln__net_forward(trainer->net, n, x, true, &draw);
     ln__net_loss(trainer->net, n, label, &found);
-    ln__net_backward(trainer->net, n, NULL, NULL);
-    ln__net_update(trainer->net, lr > 0 ? lr : ln__optimizer_lr(&trainer->chosen.optimizer));
+    ln__net_learn(trainer->net, n, NULL, NULL, lr > 0 ? lr : ln__optimizer_lr(&trainer->chosen.optimizer), 0);
     if (loss)
         *loss = found.sum / n;
     if (accuracy)

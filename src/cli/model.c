@@ -22,6 +22,7 @@ int ln__bench_open(const struct ln__cli *cli, const struct ln__bench_args *args,
                                            .segment = {0, -1},
                                            .batch = args->batch,
                                            .train = true,
+                                           .learn = true,
                                            .kset = args->kset,
                                            .width = args->threads,
                                            .optimizer = &out->optimizer,
@@ -30,20 +31,16 @@ int ln__bench_open(const struct ln__cli *cli, const struct ln__bench_args *args,
     }
     if (!code)
         code = ln__net_new(out->plan, out->pool, &out->net, fault);
+    if (!code)
+        code = ln__net_init(out->net, 1, fault);
     if (code)
         return code;
     struct ln__shape in = ln__graph_input(out->graph);
     size_t size = (size_t)args->batch * (size_t)in.c * (size_t)in.h * (size_t)in.w;
-    float *state = ln__mem_zero(ln__graph_state(out->graph), sizeof(float)); /* not kept: the net has its own */
     out->x = ln__mem_alloc(size * sizeof(float));
     out->label = ln__mem_alloc((size_t)args->batch * sizeof *out->label);
-    if (!state || !out->x || !out->label) {
-        ln__mem_free(state);
+    if (!out->x || !out->label)
         return ln_fault_set(fault, LN_ENOMEM, "%s: no memory for a batch of %d", args->model, args->batch);
-    }
-    ln__graph_init(out->graph, 1, state);
-    ln__net_load(out->net, state);
-    ln__mem_free(state);
     struct ln__rng rng = ln__rng_at((struct ln__key){.seed = 1, .purpose = LN__FOR_TEST});
     for (size_t i = 0; i < size; i++)
         out->x[i] = (float)ln__rng_normal(&rng);
@@ -58,8 +55,7 @@ void ln__bench_step(struct ln__bench *bench, uint64_t number)
     struct ln__loss loss;
     ln__net_forward(bench->net, bench->batch, bench->x, true, &draw);
     ln__net_loss(bench->net, bench->batch, bench->label, &loss);
-    ln__net_backward(bench->net, bench->batch, NULL, NULL);
-    ln__net_update(bench->net, 1e-4);
+    ln__net_learn(bench->net, bench->batch, NULL, NULL, 1e-4, 0);
 }
 
 void ln__bench_forward(struct ln__bench *bench)

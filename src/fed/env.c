@@ -242,6 +242,7 @@ static int check_memory(struct ln__env *env, struct ln_fault *fault)
                                        .segment = {0, -1},
                                        .batch = (int)recipe->train.batch,
                                        .train = true,
+                                       .learn = true,
                                        .kset = env->kset,
                                        .width = 1,
                                        .optimizer = &recipe->train.optimizer,

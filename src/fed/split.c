@@ -163,16 +163,13 @@ static void half_fini(struct ln__device_half *half)
     ln__mem_free(half->taught);
 }
 
-void ln__device_half_update(struct ln__device_half *half)
+void ln__device_half_learn(struct ln__device_half *half, const float *dlogits)
 {
-    struct ln__walk *walk = &half->walk;
+    const struct ln__walk *walk = &half->walk;
     double mu = ln__split_proximal(walk->device->env, walk->device->task, walk->epoch);
-    struct ln__net *net[] = {half->net, half->head};
-    for (int i = 0; i < 2 && net[i]; i++) {
-        if (mu != 0)
-            ln__net_proximal(net[i], mu);
-        ln__net_update(net[i], walk->rate);
-    }
+    if (half->head)
+        ln__net_learn(half->head, (int)walk->n, dlogits, half->dx, walk->rate, mu);
+    ln__net_learn(half->net, (int)walk->n, half->dx, NULL, walk->rate, mu);
 }
 
 int ln__split_device(struct ln__device *device, const struct ln__halves *split, ln__device_batch *batch)
@@ -297,10 +294,7 @@ void ln__server_step(struct ln__server_half *half, const struct ln__server_batch
         ln__net_forward(half->net, (int)batch->n, batch->x, true, &draw);
         ln__net_loss(half->net, (int)batch->n, batch->label, &loss);
     }
-    ln__net_backward(half->net, (int)batch->n, batch->dlogits, batch->dx);
-    if (half->proximal && batch->mu != 0)
-        ln__net_proximal(half->net, batch->mu);
-    ln__net_update(half->net, half->rate);
+    ln__net_learn(half->net, (int)batch->n, batch->dlogits, batch->dx, half->rate, half->proximal ? batch->mu : 0);
     if (batch->epoch != half->epoch) {
         half->epoch = batch->epoch;
         half->samples = half->correct = 0;

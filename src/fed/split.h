@@ -83,8 +83,9 @@ int ln__device_half_forward(struct ln__device_half *half) LN_MUST_CHECK;
 typedef int ln__device_batch(struct ln__device_half *half);
 /* The device part comes, is trained for the task's epochs, and goes. */
 int ln__split_device(struct ln__device *device, const struct ln__halves *split, ln__device_batch *batch) LN_MUST_CHECK;
-/* The update of net (and head, which has a gradient too) after their backward, with what the strategy's device half asks for. */
-void ln__device_half_update(struct ln__device_half *half);
+/* Backward and update, with what the strategy's device half asks for: of the head, if there is one, from dlogits (NULL: from its loss) to dx, and of
+ * net from dx. */
+void ln__device_half_learn(struct ln__device_half *half, const float *dlogits);
 
 /* ---- the server's copy of the layers behind the cut ---- */
 struct ln__server_half {

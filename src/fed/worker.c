@@ -86,6 +86,7 @@ static struct ln__plan_args plan_args(const struct ln__worker *worker)
                                   .segment = {0, -1},
                                   .batch = (int)recipe->train.batch,
                                   .train = true,
+                                  .learn = true,
                                   .kset = worker->env->kset,
                                   .width = ln__pool_width(worker->pool),
                                   .optimizer = &recipe->train.optimizer,

@@ -371,20 +371,19 @@ uint64_t ln__segment_macs_train(const struct ln__graph *graph, struct ln__segmen
     return macs;
 }
 
+void ln__param_init(const struct ln__graph *graph, int param, uint64_t seed, float *to)
+{
+    size_t count = graph->param[param].count;
+    float bound = graph->start[param].bound, fill = graph->start[param].fill;
+    struct ln__rng rng = ln__rng_at((struct ln__key){.seed = seed, .client = (uint32_t)param, .purpose = LN__FOR_INIT});
+    for (size_t i = 0; i < count; i++)
+        to[i] = bound == 0 ? fill : bound * ((float)(ln__rng_u32(&rng) >> 8) * 0x1p-23f - 1.0f);
+}
+
 void ln__graph_init(const struct ln__graph *graph, uint64_t seed, float *state)
 {
-    for (int i = 0; i < graph->params; i++) {
-        const struct ln__param *param = &graph->param[i];
-        float bound = graph->start[i].bound, fill = graph->start[i].fill, *to = state + param->offset;
-        if (bound == 0) {
-            for (size_t j = 0; j < param->count; j++)
-                to[j] = fill;
-            continue;
-        }
-        struct ln__rng rng = ln__rng_at((struct ln__key){.seed = seed, .client = (uint32_t)i, .purpose = LN__FOR_INIT});
-        for (size_t j = 0; j < param->count; j++)
-            to[j] = bound * ((float)(ln__rng_u32(&rng) >> 8) * 0x1p-23f - 1.0f);
-    }
+    for (int i = 0; i < graph->params; i++)
+        ln__param_init(graph, i, seed, state + graph->param[i].offset);
 }
 
 /* ---- parameters in a set's layout ---- */

@@ -52,6 +52,7 @@ struct ln__need_args {
 struct ln__needs {
     bool x[LN__INPUTS], y;                    /* backward reads the value of that input, of the output */
     bool forward_over, backward_over;         /* y may be written over an input; dx over dy (never with add) */
+    bool sinks;                               /* backward gives the gradient of parameter 0 to call->sink where there is one */
     size_t saved;                             /* bytes kept from forward to backward */
     size_t scratch_forward, scratch_backward; /* floats */
 };
@@ -80,6 +81,7 @@ struct ln__call {
     float *dx[LN__INPUTS]; /* NULL: not wanted */
     bool add[LN__INPUTS];  /* add to dx instead of overwriting it */
     float *param[LN__NODE_PARAMS], *grad[LN__NODE_PARAMS];
+    const struct ln__sink *sink; /* takes the gradient of parameter 0, whose grad is NULL then; else NULL */
     void *saved;
     float *scratch;
     struct ln__key key;                   /* dropout's stream for this run, */
@@ -180,6 +182,8 @@ static inline size_t ln__vector_floats(const struct ln__kset *kset, int c)
     return (size_t)ln__blocks(c, kset->lanes) * (size_t)kset->lanes;
 }
 
+/* One parameter of ln__graph_init's. */
+void ln__param_init(const struct ln__graph *graph, int param, uint64_t seed, float *to);
 /* Floats of one parameter as it lies for the set; canonical <-> packed. */
 size_t ln__param_floats(const struct ln__graph *graph, int param, const struct ln__kset *kset);
 void ln__param_pack(const struct ln__graph *graph, int param, const struct ln__kset *kset, const float *canonical, float *packed);

@@ -14,7 +14,7 @@ int ln__net_new(const struct ln__plan *plan, struct ln__pool *pool, struct ln__n
     if (!block)
         return ln_fault_set(fault, LN_ENOMEM, "%s: no memory for the %.1f MiB that were planned", plan->args.graph->name,
                             (double)plan->memory.total / (1024 * 1024));
-    memset(block, 0, head + levels + fixed); /* the arena is written before it is read */
+    memset(block, 0, head + levels + plan->memory.weights + plan->memory.gradients); /* a load clears the slots; the arena is written first */
     struct ln__net *net = (struct ln__net *)block;
     net->plan = plan;
     net->pool = pool;
@@ -22,7 +22,7 @@ int ln__net_new(const struct ln__plan *plan, struct ln__pool *pool, struct ln__n
     net->weight = (float *)(block + head + levels);
     net->buffer = net->weight + plan->weight_floats;
     float *end = net->buffer + plan->buffer_floats;
-    if (plan->args.train) {
+    if (plan->memory.gradients) {
         net->gradient = end;
         end += plan->weight_floats;
     }
@@ -40,6 +40,7 @@ void ln__net_free(struct ln__net *net)
     if (!net)
         return;
     ln__mem_free(net->anchor);
+    ln__mem_free(net->kept);
     ln__mem_free(net);
 }
 
@@ -50,6 +51,18 @@ static float *param_at(const struct ln__net *net, int param)
     return (net->plan->args.graph->param[param].buffer ? net->buffer : net->weight) + net->plan->place[param];
 }
 
+/* Training begins with the weights that are there. */
+static void begin(struct ln__net *net)
+{
+    size_t bytes = net->plan->weight_floats * sizeof(float);
+    for (int i = 0; i < net->plan->slots; i++)
+        memset(net->slot[i], 0, bytes);
+    if (net->anchor)
+        memcpy(net->anchor, net->weight, bytes);
+    net->updates = net->steps = 0;
+    net->tested = false;
+}
+
 void ln__net_load(struct ln__net *net, const float *state)
 {
     const struct ln__plan *plan = net->plan;
@@ -57,12 +70,28 @@ void ln__net_load(struct ln__net *net, const float *state)
     for (int i = 0; i < graph->params; i++)
         if (plan->place[i] != LN__NOWHERE)
             ln__param_pack(graph, i, plan->args.kset, state + graph->param[i].offset, param_at(net, i));
-    for (int i = 0; i < plan->slots; i++)
-        memset(net->slot[i], 0, plan->weight_floats * sizeof(float));
-    if (net->anchor)
-        memcpy(net->anchor, net->weight, plan->weight_floats * sizeof(float));
-    net->updates = net->steps = 0;
-    net->tested = false;
+    begin(net);
+}
+
+int ln__net_init(struct ln__net *net, uint64_t seed, struct ln_fault *fault)
+{
+    const struct ln__plan *plan = net->plan;
+    const struct ln__graph *graph = plan->args.graph;
+    size_t most = 1;
+    for (int i = 0; i < graph->params; i++)
+        most = graph->param[i].count > most ? graph->param[i].count : most;
+    float *tensor = ln__mem_alloc(most * sizeof *tensor);
+    if (!tensor)
+        return ln_fault_set(fault, LN_ENOMEM, "%s: no memory for a tensor of %zu values", graph->name, most);
+    for (int i = 0; i < graph->params; i++) {
+        if (plan->place[i] == LN__NOWHERE)
+            continue;
+        ln__param_init(graph, i, seed, tensor);
+        ln__param_pack(graph, i, plan->args.kset, tensor, param_at(net, i));
+    }
+    ln__mem_free(tensor); /* before the slots become resident */
+    begin(net);
+    return LN_OK;
 }
 
 void ln__net_store(const struct ln__net *net, float *state)
@@ -153,23 +182,35 @@ static uint64_t first_word(const struct ln__net *net, int node)
     return (net->draw.step * (uint64_t)net->plan->args.graph->nodes + (uint64_t)node) << 32;
 }
 
-static void params_of(const struct ln__net *net, const struct ln__node *node, float **param, float **grad)
+/* Where the gradient of a trainable parameter that lies at `place` goes; NULL: nowhere, or to the sink. */
+static float *gradient_at(const struct ln__net *net, const struct ln__plan_step *step, const struct ln__learnt *learnt, size_t place)
+{
+    if (net->gradient)
+        return net->gradient + place;
+    if (step->gradient == LN__NOWHERE || place < learnt->place || place - learnt->place >= learnt->floats)
+        return NULL;
+    return arena_at(net, step->gradient) + learnt->offset + (place - learnt->place);
+}
+
+static void params_of(const struct ln__net *net, const struct ln__plan_step *step, const struct ln__learnt *learnt, const struct ln__node *node,
+                      float **param, float **grad)
 {
     const struct ln__plan *plan = net->plan;
     for (int i = 0; i < node->params; i++) {
         int at = node->param[i];
         param[i] = param_at(net, at);
-        grad[i] = net->gradient && !plan->args.graph->param[at].buffer ? net->gradient + plan->place[at] : NULL;
+        grad[i] = plan->args.graph->param[at].buffer ? NULL : gradient_at(net, step, learnt, plan->place[at]);
     }
 }
 
-static void norm_of(const struct ln__net *net, const struct ln__plan_norm *norm, struct ln__call_norm *out)
+static void norm_of(const struct ln__net *net, const struct ln__plan_step *step, const struct ln__plan_norm *norm, const struct ln__learnt *learnt,
+                    struct ln__call_norm *out)
 {
     if (!norm->node)
         return;
     out->node = &net->plan->args.graph->node[norm->node];
     out->act = norm->act;
-    params_of(net, out->node, out->param, out->grad);
+    params_of(net, step, learnt, out->node, out->param, out->grad);
 }
 
 /* value: the tensors' places, forward's or backward's. */
@@ -188,9 +229,9 @@ static struct ln__call call_of(const struct ln__net *net, const struct ln__plan_
                             .saved = arena_at(net, step->saved)};
     for (int k = 0; k < step->inputs; k++)
         call.x[k] = arena_at(net, value[step->in[k]]);
-    params_of(net, call.node, call.param, call.grad);
-    norm_of(net, &step->before, &call.before);
-    norm_of(net, &step->behind, &call.behind);
+    params_of(net, step, &step->learnt[0], call.node, call.param, call.grad);
+    norm_of(net, step, &step->before, &step->learnt[1], &call.before);
+    norm_of(net, step, &step->behind, &step->learnt[2], &call.behind);
     call.set = ln__plan_own(plan);
     if (step->sparse.set) {
         call.sparse = &step->sparse;
@@ -291,7 +332,63 @@ static void make_anew(const struct ln__net *net, int n, int at)
     }
 }
 
-void ln__net_backward(struct ln__net *net, int n, const float *dy, float *dx)
+/* ---- update ---- */
+
+/* One optimiser step over `size` floats of weights from `at` on, whose gradient is g. */
+static void move(const struct ln__net *net, double lr, size_t at, size_t size, const float *g, struct ln__pool *pool)
+{
+    const struct ln__plan *plan = net->plan;
+    const struct ln__optimizer *optimizer = (const struct ln__optimizer *)plan->optimizer.plugin;
+    float *slot[2];
+    for (int i = 0; i < 2; i++)
+        slot[i] = net->slot[i] ? net->slot[i] + at : NULL;
+    optimizer->update(plan->optimizer.options, plan->args.kset, lr, net->updates, size, g, net->weight + at, slot[0], slot[1], pool);
+}
+
+void ln__net_update(struct ln__net *net, double lr)
+{
+    net->updates++;
+    net->tested = false;
+    move(net, lr, 0, net->plan->weight_floats, net->gradient, net->pool);
+}
+
+/* What moves a step's parameters while its backward runs, and after it. */
+struct learner {
+    struct ln__sink sink;
+    const struct ln__net *net;
+    double lr, mu;
+    size_t place; /* of parameter 0 */
+};
+
+static void learn(const struct learner *learner, size_t at, size_t size, float *g, struct ln__pool *pool)
+{
+    const struct ln__net *net = learner->net;
+    if (learner->mu != 0 && net->anchor)
+        net->plan->args.kset->proximal(size, (float)learner->mu, net->weight + at, net->anchor + at, g, pool);
+    move(net, learner->lr, at, size, g, pool);
+}
+
+static void learn_piece(const struct ln__sink *sink, size_t first, size_t count, float *g)
+{
+    const struct learner *learner = (const struct learner *)sink;
+    learn(learner, learner->place + first, count, g, NULL);
+}
+
+/* Moves those parameters of a step whose gradients the arena holds. */
+static void learn_step(const struct learner *learner, const struct ln__plan_step *step)
+{
+    const struct ln__net *net = learner->net;
+    for (int i = 0; i < LN__STEP_NODES; i++) {
+        const struct ln__learnt *learnt = &step->learnt[i];
+        if (learnt->floats)
+            learn(learner, learnt->place, learnt->floats, arena_at(net, step->gradient) + learnt->offset, net->pool);
+    }
+}
+
+/* ---- backward ---- */
+
+/* learner: or NULL, gradients are kept. */
+static void backward(struct ln__net *net, int n, const float *dy, float *dx, struct learner *learner)
 {
     const struct ln__plan *plan = net->plan;
     struct ln__shape out = plan->args.graph->node[plan->output].shape, in = plan->args.graph->node[plan->from].shape;
@@ -310,23 +407,52 @@ void ln__net_backward(struct ln__net *net, int n, const float *dy, float *dx)
             call.dx[k] = step->grad[k] ? arena_at(net, plan->grad[step->in[k]]) : NULL;
             call.add[k] = step->add[k];
         }
+        if (learner && step->gradient_floats) /* zero where no kernel writes: lanes of no channel, the padding of parameters */
+            memset(arena_at(net, step->gradient), 0, step->gradient_floats * sizeof(float));
+        if (learner && step->sinks) {
+            learner->place = plan->place[call.node->param[0]];
+            call.sink = &learner->sink;
+        }
         step->layer->backward(&call);
+        if (learner)
+            learn_step(learner, step);
     }
     if (dx && plan->grad[plan->from] != LN__NOWHERE)
         plan->args.kset->unpack(n, in.c, in.h * in.w, arena_at(net, plan->grad[plan->from]), dx, net->pool);
 }
 
-/* ---- update ---- */
-
-void ln__net_update(struct ln__net *net, double lr)
+void ln__net_backward(struct ln__net *net, int n, const float *dy, float *dx)
 {
-    const struct ln__plan *plan = net->plan;
-    const struct ln__optimizer *optimizer = (const struct ln__optimizer *)plan->optimizer.plugin;
+    backward(net, n, dy, dx, NULL);
+}
+
+void ln__net_learn(struct ln__net *net, int n, const float *dy, float *dx, double lr, double mu)
+{
+    if (net->gradient) {
+        ln__net_backward(net, n, dy, dx);
+        if (mu != 0)
+            ln__net_proximal(net, mu);
+        ln__net_update(net, lr);
+        return;
+    }
+    struct learner learner = {{learn_piece}, net, lr, mu, 0};
     net->updates++;
     net->tested = false;
-    optimizer->update(plan->optimizer.options, plan->args.kset, lr, net->updates, plan->weight_floats, net->gradient, net->weight, net->slot[0],
-                      net->slot[1], net->pool);
+    backward(net, n, dy, dx, &learner);
 }
+
+int ln__net_keep_gradients(struct ln__net *net, struct ln_fault *fault)
+{
+    if (net->gradient)
+        return 0;
+    net->kept = ln__mem_zero(net->plan->weight_floats, sizeof(float));
+    if (!net->kept)
+        return ln_fault_set(fault, LN_ENOMEM, "%s: no memory for gradients", net->plan->args.graph->name);
+    net->gradient = net->kept;
+    return 0;
+}
+
+/* ---- the proximal term ---- */
 
 int ln__net_anchor(struct ln__net *net, struct ln_fault *fault)
 {

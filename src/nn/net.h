@@ -13,6 +13,7 @@ struct ln__net {
     uint64_t steps;                   /* training forward passes since the load */
     unsigned char *arena;
     float *anchor; /* the loaded weights, or NULL: not asked for; a block of its own */
+    float *kept;   /* gradients of a plan that is to learn, or NULL: not asked for; a block of its own */
     struct ln__net_draw draw;
     uint64_t updates; /* since the load */
     bool trained;     /* the last forward was a training one */

@@ -259,6 +259,29 @@ static int small_residual(struct ln__graph *graph, int x, const void *how)
     return ln__build_relu(graph, ln__build_add(graph, y, x));
 }
 
+/* The same behind layers of its size, so that values made anew save memory. */
+static int small_deep(struct ln__graph *graph, int x, const void *how)
+{
+    static const char *const conv[] = {"deep1", "deep2", "deep3", "deep4"}, *const norm[] = {"deepbn1", "deepbn2", "deepbn3", "deepbn4"};
+    for (int i = 0; i < 4; i++) {
+        x = ln__build_conv2d(graph, x, conv[i], (struct ln__conv2d){.out = 12, .k = 3, .pad = 1});
+        x = ln__build_relu(graph, ln__build_batchnorm(graph, x, norm[i]));
+    }
+    return small_residual(graph, x, how);
+}
+
+/* A depthwise convolution between norms: one step with the parameters of three nodes. */
+static int small_mobile(struct ln__graph *graph, int x, const void *how)
+{
+    (void)how;
+    const struct ln__conv2d first = {.out = 9, .k = 3, .pad = 1, .bias = true}, wide = {.out = 20, .k = 1}, narrow = {.out = 9, .k = 1};
+    const struct ln__conv2d deep = {.out = 20, .k = 3, .pad = 1, .groups = 20};
+    x = ln__build_conv2d(graph, x, "conv1", first);
+    int y = ln__build_relu(graph, ln__build_batchnorm(graph, ln__build_conv2d(graph, x, "wide", wide), "bn1"));
+    y = ln__build_relu(graph, ln__build_batchnorm(graph, ln__build_conv2d(graph, y, "deep", deep), "bn2"));
+    return ln__build_add(graph, ln__build_batchnorm(graph, ln__build_conv2d(graph, y, "narrow", narrow), "bn3"), x);
+}
+
 static void check_learns(const struct ln__graph *graph, const struct ln__optimizer *plugin, double lr)
 {
     struct optimizer optimizer;
@@ -402,10 +425,85 @@ static void test_trainer(void **state)
     ln__graph_free(graph);
 }
 
+/* Three steps of a plan that keeps gradients, or of one that is to learn: the state and the optimiser's slots behind each other. */
+static float *learnt(const struct ln__plan_args *args, const struct batch *batch, double mu, struct ln__pool *pool)
+{
+    size_t size = ln__graph_state(args->graph), trainable = ln__graph_trainable(args->graph);
+    float *out = test_floats(size + 2 * trainable);
+    struct test_net net = test_net(args, true, true, pool);
+    struct ln__loss loss;
+    assert_int_equal(net.plan->memory.gradients, args->learn ? 0 : net.plan->memory.weights - net.plan->buffer_floats * sizeof(float));
+    assert_true(!args->memory_max || net.plan->rounds > 0);
+    ln__graph_init(args->graph, 3, out);
+    assert_int_equal(ln__net_anchor(net.net, NULL), 0);
+    ln__net_load(net.net, out);
+    for (uint64_t step = 0; step < 3; step++) {
+        const struct ln__net_draw draw = {.key = {.seed = 8}, .step = step};
+        poison(&net);
+        ln__net_forward(net.net, batch->n, batch->x, true, &draw);
+        ln__net_loss(net.net, batch->n, batch->label, &loss);
+        if (step == 2 && mu != 0)
+            assert_int_equal(ln__net_keep_gradients(net.net, NULL), 0);
+        ln__net_learn(net.net, batch->n, NULL, NULL, 0.05, mu);
+    }
+    assert_true(isfinite(loss.sum));
+    ln__net_store(net.net, out);
+    for (int slot = 0; slot < ln__net_slots(net.net); slot++)
+        ln__net_slot_store(net.net, slot, out + size + (size_t)slot * trainable);
+    test_net_free(&net);
+    return out;
+}
+
+/* A layer that moves as soon as its gradient is known ends with the bits of one that waits: for every set, with the proximal term, with values made
+ * anew meanwhile, where gradients are kept from some step on, and for any number of threads. */
+#define MODELS 5
+static void test_learn(void **state)
+{
+    (void)state;
+    static const struct ln__optimizer *const optimizers[] = {&ln__optimizer_sgd, &ln__optimizer_adam};
+    struct ln__pool *pool;
+    size_t sets;
+    const struct ln__kset *const *set = ln__kset_list(&sets);
+    assert_int_equal(ln__pool_new(3, &pool), 0);
+    for (size_t i = 0; i < MODELS * sets * 2; i++) {
+        const struct ln__optimizer *plugin = optimizers[i % 2];
+        const struct ln__kset *kset = set[i / (2 * MODELS)];
+        const struct test_model built = {i / 2 % MODELS == 3 ? small_deep : small_mobile, NULL, false};
+        size_t m = i / 2 % MODELS;
+        struct ln__graph *graph = m < 3 ? plugin_graph(small[m].model, small[m].input, 10, LN__NORM_RUNNING)
+                                        : test_graph(&built, (struct ln__shape){3, 12, 12}, 10, LN__NORM_RUNNING);
+        struct optimizer optimizer;
+        test_options(&plugin->plugin, optimizer.options, "lr", 0.05, "weight_decay", 0.01, NULL);
+        optimizer.choice = (struct ln_choice){&plugin->plugin, optimizer.options};
+        struct ln__plan_args args = {
+            .graph = graph, .segment = {0, -1}, .batch = 7, .train = true, .kset = kset, .width = 3, .optimizer = &optimizer.choice};
+        struct batch batch = make_batch(graph, 7, 5);
+        size_t floats = ln__graph_state(graph) + 2 * ln__graph_trainable(graph);
+        double mu = i % 3 ? 0 : 0.2;
+        float *waits = kset->usable() ? learnt(&args, &batch, mu, NULL) : NULL;
+        args.learn = true;
+        for (int way = 0; waits && way < (m == 3 ? 2 : 1); way++) {
+            struct ln__plan *plan;
+            struct ln__plan_memory memory;
+            assert_int_equal(ln__plan_new(&args, &plan, NULL), 0);
+            ln__plan_memory(plan, &memory);
+            ln__plan_free(plan);
+            args.memory_max = way ? memory.total - LN_ALIGN : 0;
+            float *moves = learnt(&args, &batch, mu, pool);
+            assert_memory_equal(waits, moves, floats * sizeof *waits);
+            ln__mem_free(moves);
+        }
+        ln__mem_free(waits);
+        batch_free(&batch);
+        ln__graph_free(graph);
+    }
+    ln__pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_allocation), cmocka_unit_test(test_widths), cmocka_unit_test(test_sets_agree),
                                        cmocka_unit_test(test_split),         cmocka_unit_test(test_learns), cmocka_unit_test(test_proximal),
-                                       cmocka_unit_test(test_trainer)};
+                                       cmocka_unit_test(test_trainer),       cmocka_unit_test(test_learn)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,7 @@ struct ln__plan_args {
     int batch;       /* most samples a run; fewer are fine */
     bool train;      /* backward and update too */
     bool input_grad; /* train: the gradient of the segment's input is wanted */
+    bool learn;      /* train: ln__net_learn follows a forward pass, so that no gradient need be kept and none has memory of its own */
     const struct ln__kset *kset;
     unsigned width;                    /* of the pool it will run on */
     const struct ln_choice *optimizer; /* train: says how much state a parameter has */
@@ -119,8 +120,11 @@ void ln__net_free(struct ln__net *net);
 
 /* Whole-graph state in and out; a net of a segment reads and writes only its own tensors. load also clears the optimiser's state. */
 void ln__net_load(struct ln__net *net, const float *state);
+/* A load of the state that ln__graph_init draws from seed, one tensor at a time: never more than the largest lies beside the net. LN_ENOMEM. */
+int ln__net_init(struct ln__net *net, uint64_t seed, struct ln_fault *fault) LN_MUST_CHECK;
 void ln__net_store(const struct ln__net *net, float *state);
-/* Gradients of the last backward, in canonical order (tests, gradient methods); and others in their place, for an update. */
+/* Gradients of the last backward, in canonical order (tests, gradient methods); and others in their place, for an update. Of a plan that is to
+ * learn only once they are kept. */
 void ln__net_gradients(const struct ln__net *net, float *state);
 void ln__net_gradients_set(struct ln__net *net, const float *state);
 /* The buffers (running statistics) of a state, and no other of its tensors. */
@@ -148,6 +152,12 @@ void ln__net_backward(struct ln__net *net, int n, const float *dy, float *dx);
 
 /* One optimiser step over the net's parameters with learning rate lr; the plan must name an optimiser. */
 void ln__net_update(struct ln__net *net, double lr);
+/* ln__net_backward, ln__net_proximal where mu is not 0, and ln__net_update, to the same bits. Of a plan that is to learn, each layer moves as soon
+ * as its gradient is known, a large linear one piece by piece, and the gradient is gone. */
+void ln__net_learn(struct ln__net *net, int n, const float *dy, float *dx, double lr, double mu);
+/* Gives a net whose plan is to learn memory for gradients (once, beside what is planned): from then on it is as one of a plan that is not. Others
+ * have it. LN_ENOMEM. */
+int ln__net_keep_gradients(struct ln__net *net, struct ln_fault *fault) LN_MUST_CHECK;
 /* What the optimiser remembers, for checkpoints of a training run: how many floats a parameter, each as the trainable part of a state, and the
  * number of updates since the load. restore follows a load. */
 int ln__net_slots(const struct ln__net *net);

@@ -83,10 +83,10 @@ static int make_needs(struct ln__plan *plan)
 
 /* ---- memory ---- */
 
-/* The ranges of a plan: value, gradient and second value of each tensor, then what each step saves and its scratch forward, backward and anew. A
- * buffer that lies in another's memory has that one as its home. */
+/* The ranges of a plan: value, gradient and second value of each tensor, then what each step saves, its scratch forward, backward and anew, and
+ * the gradient of its parameters. A buffer that lies in another's memory has that one as its home. */
 #define TENSOR_BUFFERS 3
-#define STEP_BUFFERS 4
+#define STEP_BUFFERS 5
 struct ranges {
     struct ln__range *range;
     int *home;
@@ -183,6 +183,8 @@ static void make_backward_ranges(const struct ln__plan *plan, struct ranges *all
         lives(all, saved, backward);
         all->range[saved + 2].size = step->needs.scratch_backward * sizeof(float);
         lives(all, saved + 2, backward);
+        all->range[saved + 4].size = step->gradient_floats * sizeof(float);
+        lives(all, saved + 4, backward);
         all->range[nodes + step->out].size = all->range[step->out].size;
         lives(all, nodes + step->out, backward);
         if (step->out == plan->output)
@@ -301,6 +303,7 @@ static void keep_offsets(struct ln__plan *plan, struct ranges *all)
         plan->step[s].scratch_forward = offset_of(&range[1]);
         plan->step[s].scratch_backward = offset_of(&range[2]);
         plan->step[s].scratch_anew = offset_of(&range[3]);
+        plan->step[s].gradient = offset_of(&range[4]);
     }
 }
 
@@ -386,9 +389,35 @@ static int make_weights(struct ln__plan *plan)
     }
     struct ln__plan_memory *memory = &plan->memory;
     memory->weights = (plan->weight_floats + plan->buffer_floats) * sizeof(float);
-    memory->gradients = plan->args.train ? plan->weight_floats * sizeof(float) : 0;
+    memory->gradients = plan->args.train && !plan->args.learn ? plan->weight_floats * sizeof(float) : 0;
     memory->optimizer = (size_t)plan->slots * plan->weight_floats * sizeof(float);
     return 0;
+}
+
+/* The parameters of one of a step's nodes from number `first` on: trainable ones come first, and lie one behind the other. */
+static void learn_node(const struct ln__plan *plan, struct ln__plan_step *step, int node, int first, struct ln__learnt *out)
+{
+    const struct ln__graph *graph = plan->args.graph;
+    const struct ln__node *of = &graph->node[node];
+    for (int i = first; node && i < of->params && !graph->param[of->param[i]].buffer; i++) {
+        if (!out->floats)
+            *out = (struct ln__learnt){.place = plan->place[of->param[i]], .offset = step->gradient_floats};
+        out->floats =
+            plan->place[of->param[i]] - out->place + padded(ln__param_floats(graph, of->param[i], plan->args.kset) * sizeof(float)) / sizeof(float);
+    }
+    step->gradient_floats += out->floats;
+}
+
+/* What of a step's gradient needs memory between its backward and the update that follows it. */
+static void make_learnt(struct ln__plan *plan)
+{
+    for (int s = 0; s < plan->steps && plan->args.learn; s++) {
+        struct ln__plan_step *step = &plan->step[s];
+        step->sinks = step->needs.sinks;
+        learn_node(plan, step, step->node, step->sinks, &step->learnt[0]);
+        learn_node(plan, step, step->before.node, 0, &step->learnt[1]);
+        learn_node(plan, step, step->behind.node, 0, &step->learnt[2]);
+    }
 }
 
 /* ---- the whole ---- */
@@ -436,6 +465,7 @@ int ln__plan_new_as(const struct ln__plan_args *args, bool shared, bool fused, s
         plan->sparsity = *args->sparsity;
     plan->args.optimizer = args->optimizer ? &plan->optimizer : NULL;
     plan->args.sparsity = args->sparsity ? &plan->sparsity : NULL;
+    plan->args.learn = args->train && args->optimizer && args->learn;
     if (args->train && args->optimizer)
         plan->slots = ((const struct ln__optimizer *)plan->optimizer.plugin)->slots(plan->optimizer.options);
     if (plan->args.sparsity)
@@ -450,6 +480,8 @@ int ln__plan_new_as(const struct ln__plan_args *args, bool shared, bool fused, s
     }
     if (!rc)
         rc = make_weights(plan);
+    if (!rc)
+        make_learnt(plan);
     if (!rc)
         rc = fit_arena(plan, shared);
     if (rc) {

@@ -4,7 +4,7 @@
  * needs and was dropped (recompute.c) is made anew just before; the input's gradient is read at L + 2 steps + 1. Each buffer is alive from
  * the moment it is written first to the moment it is read last.
  *
- *     memory of a net:  weights | buffers | gradients | optimiser slots | arena
+ *     memory of a net:  weights | buffers | gradients | optimiser slots | arena      (a plan that is to learn: its gradients are in the arena)
  *
  * The first parts hold the parameters of the segment one after another, each in the set's layout, rounded up to LN_ALIGN; gradients and
  * slots have the same order as the weights, so that an update is one call over all of them. */
@@ -15,6 +15,7 @@
 
 #define LN__NOWHERE ((size_t)-1)
 
+#define LN__STEP_NODES 3 /* that a step has: its own, and a sandwich's two norms */
 struct ln__plan_step {
     const struct ln__layer *layer; /* NULL: taken out by a rewriting pass */
     int node;                      /* whose attributes and parameters */
@@ -27,8 +28,14 @@ struct ln__plan_step {
     bool backward;                   /* has something to do there */
     bool grad[LN__INPUTS], add[LN__INPUTS];
     struct ln__needs needs;
-    struct ln__sparse_step sparse;                                 /* set NULL: dense */
-    size_t saved, scratch_forward, scratch_backward, scratch_anew; /* byte offsets in the arena, or LN__NOWHERE */
+    struct ln__sparse_step sparse; /* set NULL: dense */
+    struct ln__learnt {
+        size_t place, floats; /* among the weights, with the padding behind each parameter */
+        size_t offset;        /* floats of the step's gradient in front */
+    } learnt[LN__STEP_NODES]; /* a plan that is to learn: the parameters of each node whose gradients the arena holds */
+    bool sinks;               /* the gradient of parameter 0 is not among them: it moves while backward runs */
+    size_t gradient_floats;   /* of all of them */
+    size_t saved, scratch_forward, scratch_backward, scratch_anew, gradient; /* byte offsets in the arena, or LN__NOWHERE */
 };
 
 struct ln__plan {

@@ -70,7 +70,9 @@ static int part_of(struct local *local, const struct ln__submodel *like, struct 
     local->gradient = local->state + state;
     local->sub = local->gradient + state;
     struct part *part = &local->part[local->parts++ % PARTS];
-    int error = part_make(local, like, part, fault);
+    int error = ln__net_keep_gradients(local->net, fault);
+    if (!error)
+        error = part_make(local, like, part, fault);
     *net = part->net;
     return error;
 }
@@ -96,6 +98,9 @@ static int part_step(struct local *local, const struct ln__trainer_step *step, s
     memset(local->gradient, 0, ln__graph_state(graph) * sizeof *local->gradient);
     ln__submodel_give_all(step->part, local->sub, local->gradient);
     ln__net_gradients_set(local->net, local->gradient);
+    if (step->mu != 0)
+        ln__net_proximal(local->net, step->mu);
+    ln__net_update(local->net, step->lr);
     return LN_OK;
 }
 
@@ -110,14 +115,9 @@ static int local_step(struct ln__trainer *trainer, const struct ln__trainer_step
     } else {
         ln__net_forward(local->net, step->n, step->x, true, &step->draw);
         ln__net_loss(local->net, step->n, step->label, out);
-        ln__net_backward(local->net, step->n, NULL, NULL);
+        ln__net_learn(local->net, step->n, NULL, NULL, step->lr, step->mu);
     }
-    if (error)
-        return error;
-    if (step->mu != 0)
-        ln__net_proximal(local->net, step->mu);
-    ln__net_update(local->net, step->lr);
-    return 0;
+    return error;
 }
 
 static int local_store(struct ln__trainer *trainer, float *state, struct ln_fault *fault)
@@ -157,6 +157,7 @@ int ln__trainer_local(const struct ln__plan_args *args, bool proximal, struct ln
     whole.segment = (struct ln__segment){0, -1};
     whole.train = true;
     whole.input_grad = false;
+    whole.learn = true;
     int rc = ln__plan_new(&whole, &local->plan, fault);
     if (!rc)
         rc = ln__net_new(local->plan, pool, &local->net, fault);

@@ -36,7 +36,7 @@ struct ln__trainer {
 };
 
 /* On this device: a plan of the whole graph and a net. proximal: mu will be used, so a copy of the loaded weights is kept. args: segment,
- * train and input_grad are set here; the rest as for ln__plan_new. Free by ops->free. */
+ * train, input_grad and learn are set here; the rest as for ln__plan_new. Free by ops->free. */
 int ln__trainer_local(const struct ln__plan_args *args, bool proximal, struct ln__pool *pool, struct ln__trainer **out,
                       struct ln_fault *fault) LN_MUST_CHECK;
 

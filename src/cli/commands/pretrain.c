@@ -134,6 +134,7 @@ static int open_model(struct job *job, struct ln_fault *fault)
                                        .segment = {0, -1},
                                        .batch = (int)recipe->train.batch,
                                        .train = true,
+                                       .learn = true,
                                        .kset = job->kset,
                                        .width = threads,
                                        .optimizer = &recipe->train.optimizer,
@@ -338,9 +339,9 @@ static int train_epoch(struct job *job, float *figure, struct ln_fault *fault)
         ln__batch_fill(&args, n, job->x, job->label);
         ln__net_forward(job->net, n, job->x, true, &draw);
         ln__net_loss(job->net, n, job->label, &loss);
-        ln__net_backward(job->net, n, NULL, NULL);
-        figure[RATE] = (float)(lr * schedule->rate(recipe->train.schedule.options, progress, total));
-        ln__net_update(job->net, lr * schedule->rate(recipe->train.schedule.options, progress, total));
+        double rate = lr * schedule->rate(recipe->train.schedule.options, progress, total);
+        figure[RATE] = (float)rate;
+        ln__net_learn(job->net, n, NULL, NULL, rate, 0);
         loss_sum += loss.sum;
         correct += (uint32_t)loss.correct;
         if (!(fabs(loss_sum) < 1e30))

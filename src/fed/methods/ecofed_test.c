@@ -36,8 +36,7 @@ static void frozen_training(float *state)
         ln__net_load(net, state);
         ln__net_forward(net, n, x, true, &(struct ln__net_draw){.key = key});
         ln__net_loss(net, n, y, &loss);
-        ln__net_backward(net, n, NULL, NULL);
-        ln__net_update(net, ln__task_rate(env, 0));
+        ln__net_learn(net, n, NULL, NULL, ln__task_rate(env, 0), 0);
         ln__net_store(net, state);
         for (size_t i = 0; i < count; i++) {
             if (ln__env_holds(env, (struct ln__segment){0, 2}, i))

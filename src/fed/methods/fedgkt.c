@@ -112,9 +112,7 @@ static int one_batch(struct ln__device_half *half)
     if (!ln__all_finite(half->taught, (size_t)n * (size_t)split->classes))
         return ln_fault_set(fault, LN_ECORRUPT, "the server's logits are not finite numbers");
     ln__distil((int)n, split->classes, plan->alpha, plan->temperature, half->logits, half->taught, device->worker->y, half->logits, &loss);
-    ln__net_backward(half->head, (int)n, half->logits, half->dx);
-    ln__net_backward(half->net, (int)n, half->dx, NULL);
-    ln__device_half_update(half);
+    ln__device_half_learn(half, half->logits);
     ln__device_worked(device, n * (device_macs(split) - forward_macs(split)));
     return LN_OK;
 }

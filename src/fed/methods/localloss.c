@@ -60,9 +60,7 @@ static int one_batch(struct ln__device_half *half)
         return error;
     ln__net_forward(half->head, (int)n, half->x, true, &walk->draw);
     ln__net_loss(half->head, (int)n, device->worker->y, &loss);
-    ln__net_backward(half->head, (int)n, NULL, half->dx);
-    ln__net_backward(half->net, (int)n, half->dx, NULL);
-    ln__device_half_update(half);
+    ln__device_half_learn(half, NULL);
     ln__device_worked(device, n * (device_macs(split) - split->device_forward));
     return LN_OK;
 }

@@ -55,8 +55,7 @@ static int one_batch(struct ln__device_half *half)
         error = ln__gradient_read(split, n, &half->down, half->dx, fault);
     if (error)
         return error;
-    ln__net_backward(half->net, (int)n, half->dx, NULL);
-    ln__device_half_update(half);
+    ln__device_half_learn(half, NULL);
     ln__device_worked(device, n * (split->device_train - split->device_forward));
     return LN_OK;
 }

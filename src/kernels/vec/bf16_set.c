@@ -118,6 +118,8 @@ void LN_B(linear_backward)(const struct ln__linear *linear, int n, const float *
     size_t weights = LN_K(linear_weights)(linear);
     if (dx)
         LN_K(phases)(&conv, n, dy, w, dx, add, scratch + weights, pool, LN_B(gather));
+    if (!dw && sink) /* zero in the lanes of no channel */
+        memset(scratch, 0, weights * sizeof *scratch);
     if (dw || sink)
         LN_B(spread)(&conv, n, x, dy, dw ? dw : scratch, scratch + weights, pool);
     if (dbias)

@@ -692,6 +692,8 @@ void LN_KS(linear_backward)(const struct ln__linear *linear, int n, const float 
     size_t weights = LN_KS(linear_weights)(linear);
     if (dx)
         LN_KS(conv_input_grad)(&conv, n, dy, w, dx, add, scratch + weights, pool);
+    if (!dw && sink) /* zero in the lanes of no channel */
+        memset(scratch, 0, weights * sizeof *scratch);
     if (dw || sink)
         LN_KS(conv_weight_grad)(&conv, n, x, dy, dw ? dw : scratch, dbias, scratch + weights, pool);
     if (!dw && sink)

@@ -71,6 +71,7 @@ static void linear_needs(const struct ln__need_args *args, struct ln__needs *out
     if (!args->train)
         return;
     out->scratch_backward = args->kset->linear_scratch(linear, LN__WEIGHT_GRAD, args->batch, args->width);
+    out->sinks = true;
 }
 
 static void linear_forward(const struct ln__call *call)
@@ -91,7 +92,7 @@ static void linear_backward(const struct ln__call *call)
     }
     const struct ln__linear *linear = ln__node_attr_of(call->node);
     float *dbias = call->node->params > 1 ? call->grad[1] : NULL;
-    call->kset->linear_backward(linear, call->n, call->x[0], call->dy, call->param[0], call->dx[0], call->add[0], call->grad[0], dbias, NULL,
+    call->kset->linear_backward(linear, call->n, call->x[0], call->dy, call->param[0], call->dx[0], call->add[0], call->grad[0], dbias, call->sink,
                                 call->scratch, call->pool);
 }
 
