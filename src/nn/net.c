@@ -374,6 +374,16 @@ static void learn_piece(const struct ln__sink *sink, size_t first, size_t count,
     learn(learner, learner->place + first, count, g, NULL);
 }
 
+/* Zero where no kernel writes. */
+static void clear_gaps(const struct ln__net *net, const struct ln__plan_step *step)
+{
+    for (int i = 0; i < LN__STEP_NODES; i++) {
+        const struct ln__learnt *learnt = &step->learnt[i];
+        if (learnt->gaps)
+            memset(arena_at(net, step->gradient) + learnt->offset, 0, learnt->floats * sizeof(float));
+    }
+}
+
 /* Moves those parameters of a step whose gradients the arena holds. */
 static void learn_step(const struct learner *learner, const struct ln__plan_step *step)
 {
@@ -407,8 +417,8 @@ static void backward(struct ln__net *net, int n, const float *dy, float *dx, str
             call.dx[k] = step->grad[k] ? arena_at(net, plan->grad[step->in[k]]) : NULL;
             call.add[k] = step->add[k];
         }
-        if (learner && step->gradient_floats) /* zero where no kernel writes: lanes of no channel, the padding of parameters */
-            memset(arena_at(net, step->gradient), 0, step->gradient_floats * sizeof(float));
+        if (learner)
+            clear_gaps(net, step);
         if (learner && step->sinks) {
             learner->place = plan->place[call.node->param[0]];
             call.sink = &learner->sink;

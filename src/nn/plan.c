@@ -400,10 +400,11 @@ static void learn_node(const struct ln__plan *plan, struct ln__plan_step *step, 
     const struct ln__graph *graph = plan->args.graph;
     const struct ln__node *of = &graph->node[node];
     for (int i = first; node && i < of->params && !graph->param[of->param[i]].buffer; i++) {
+        size_t floats = padded(ln__param_floats(graph, of->param[i], plan->args.kset) * sizeof(float)) / sizeof(float);
         if (!out->floats)
             *out = (struct ln__learnt){.place = plan->place[of->param[i]], .offset = step->gradient_floats};
-        out->floats =
-            plan->place[of->param[i]] - out->place + padded(ln__param_floats(graph, of->param[i], plan->args.kset) * sizeof(float)) / sizeof(float);
+        out->floats = plan->place[of->param[i]] - out->place + floats;
+        out->gaps |= floats > graph->param[of->param[i]].count;
     }
     step->gradient_floats += out->floats;
 }

@@ -32,6 +32,7 @@ struct ln__plan_step {
     struct ln__learnt {
         size_t place, floats; /* among the weights, with the padding behind each parameter */
         size_t offset;        /* floats of the step's gradient in front */
+        bool gaps;            /* some are no parameter's: lanes of no channel, padding */
     } learnt[LN__STEP_NODES]; /* a plan that is to learn: the parameters of each node whose gradients the arena holds */
     bool sinks;               /* the gradient of parameter 0 is not among them: it moves while backward runs */
     size_t gradient_floats;   /* of all of them */
