@@ -24,6 +24,7 @@ struct swat { /* as in swat.c */
     int64_t period;
     int distribution, structured, skip_first;
     bool pointwise;
+    int kernels;
 };
 
 /* No more of an environment than updates look at: a model, a sparsity. */
@@ -38,6 +39,7 @@ static void world_open(struct world *world, const struct ln__model *model, doubl
     struct ln_fault fault = {0};
     const struct ln_choice choice = {&model->plugin, NULL};
     const struct ln__model_args args = {{3, 32, 32}, 10, LN__NORM_BATCH};
+    assert_int_equal(ln__sparsity_swat.plugin.options_size, sizeof world->swat);
     *world = (struct world){.swat = {.sparsity = sparsity, .period = 10}};
     world->recipe.sparsity = (struct ln_choice){&ln__sparsity_swat.plugin, &world->swat};
     world->recipe.update = (struct ln_choice){update, options};
