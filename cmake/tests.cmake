@@ -51,7 +51,8 @@ add_test(NAME rooms COMMAND ${PROJECT_SOURCE_DIR}/tools/check-rooms ${PROJECT_SO
 set_tests_properties(rooms PROPERTIES LABELS "house")
 # Those that take longest (CPU seconds, roughly): ctest -j begins with them, so that no core idles while the last one ends.
 foreach(pair whole.golden:120 whole.swat_golden:60 program.ecofed:32 program.onnx:25 nn.net:20 whole.zerofl:18 whole.every_choice:14 nn.sparsities.swat:13
-    program.outsider:10 kernels.sparse:8 whole.ecofed_ledger:7 whole.every_model:6 nn.bf16:5 whole.submodel:5 program.bad_input:5 kernels.kernels:4)
+    program.outsider:10 kernels.sparse:8 whole.ecofed_ledger:7 whole.every_model:6 nn.bf16:5 whole.submodel:5 program.bad_input:5 program.weights:9
+    program.federation:6 whole.methods:5 program.bfloat16:5 kernels.kernels:4 fed.methods.splitfed:4)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 name)
   list(GET pair 1 seconds)

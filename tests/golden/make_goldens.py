@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench/peer
 from models import Models
 
 BATCH = 4
-RATE = {"mobilenetv2": 0.1}  # of the optimisers' learning rates: at 1 this one falls into chaos within ten steps, PyTorch's own floats and doubles part
+RATE = {"mobilenetv2": 0.1, "resnet12": 0.1}  # of the optimisers' rates: at 1 these fall into chaos within ten steps, PyTorch's own floats and doubles part
 STEPS = 10
 OPTIMIZERS = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.001),
