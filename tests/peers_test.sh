@@ -18,6 +18,7 @@ cat >linnet <<'END'
 [[ "$1 $2 ${*: -1}" == "bench steps --json" ]] || exit 3
 count=$(cat "$0.count" 2>/dev/null || echo 0)
 echo $((count + 1)) >"$0.count"
+echo "$*" >"$0.last"
 printf '[\n{"model": "%s",\n "parameters": 1000, "images_s": %s, "GFLOP_s": 7.5, "share_of_peak": 0.25, "memory": 40e6, "processor_had": %s}\n]\n' "$3" $((100 - 10 * count)) ${HAD:-1}
 END
 chmod +x python linnet
@@ -38,7 +39,12 @@ chmod +x stays
 echo 0 >linnet.count
 "$peers" --out stays.jsonl "${pairs[@]}" --python "$PWD/stays" --pairs 3 >stays.out
 [[ $(wc -l <stays.jsonl) == 3 && $(wc -l <starts) == 2 ]] || fail "three pairs, two layouts: started $(wc -l <starts) times; $(cat stays.out)"
-checks=$((checks + 5))
+
+# Another budget is another setting, and Linnet is told it.
+"$peers" --out pairs.jsonl "${pairs[@]}" --pairs 1 --memory-mb 0,38 >tight.out
+[[ $(wc -l <tight.out) == 1 ]] && grep -q '1 thread, within 38 MB, pair 1: ' tight.out || fail "a budget: $(cat tight.out)"
+[[ $(cat linnet.last) == *" --set train.memory_mb=38 "* ]] || fail "a budget: $(cat linnet.last)"
+checks=$((checks + 7))
 
 # complains PATTERN ARGUMENTS...: one sentence, and no pair is written.
 complains() {
@@ -74,6 +80,11 @@ checks=$((checks + 2))
 # Rows do not inherit each other's peak.
 "$LINNET" bench steps cnn5x5 logreg --batch 2 --seconds 1 --json --quiet >rows.json
 python3 -c 'import json; big, small = json.load(open("rows.json")); assert big["memory"] > 2.5 * small["memory"]' || fail "memory: $(cat rows.json)"
+"$LINNET" bench steps resnet9 --batch 32 --seconds 1 --json --quiet --set train.memory_mb=100 >tight.json
+"$LINNET" bench steps resnet9 --batch 32 --seconds 1 --json --quiet >free.json
+python3 -c 'import json; tight, free = (json.load(open(name))[0]["memory"] for name in ("tight.json", "free.json")); assert tight < free - 4e6' ||
+    fail "a budget of 100 MB: $(cat tight.json free.json)"
+refuses 1 'resnet9 with batch 10 needs .* but may have 19.07 MiB' "$LINNET" bench steps resnet9 --batch 10 --set train.memory_mb=20
 refuses 2 'sparsity: "7" is out of range' "$LINNET" bench steps cnn5x5 --sparsity 7
-checks=$((checks + 1))
+checks=$((checks + 3))
 echo "side by side: $checks checks"

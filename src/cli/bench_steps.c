@@ -116,14 +116,27 @@ static void add_row(struct ln__table *table, const struct ln__bench_args *args, 
     ln__table_number(table, row->had, shown);
 }
 
-/* What --set may say of the steps: train.compute, as in a recipe. */
+/* What --set may say of the steps: keys of train, as in a recipe. */
 struct steps_wish {
     struct {
         int compute;
+        int64_t memory_mb;
     } train;
 };
-static const struct ln_option steps_train[] = {
-    {.key = "compute", .type = LN_OPT_ENUM, .offset = 0, .fallback = "f32", .choices = "f32|bf16", .help = "how training steps multiply"}, {0}};
+static const struct ln_option steps_train[] = {{.key = "compute",
+                                                .type = LN_OPT_ENUM,
+                                                .offset = offsetof(struct steps_wish, train.compute),
+                                                .fallback = "f32",
+                                                .choices = "f32|bf16",
+                                                .help = "how training steps multiply"},
+                                               {.key = "memory_mb",
+                                                .type = LN_OPT_INT,
+                                                .offset = offsetof(struct steps_wish, train.memory_mb),
+                                                .fallback = "0",
+                                                .min = 0,
+                                                .max = 1e9,
+                                                .help = "most megabytes a network may take; 0: any"},
+                                               {0}};
 static const struct ln_option steps_options[] = {{.key = "train",
                                                   .type = LN_OPT_TABLE,
                                                   .offset = 0,
@@ -133,17 +146,15 @@ static const struct ln_option steps_options[] = {{.key = "train",
                                                   .help = "the training"},
                                                  {0}};
 
-static int steps_kset(const struct ln__cli *cli, const struct ln__list *sets, const struct ln__kset **out, struct ln_fault *fault)
+static int read_wish(const struct ln__cli *cli, const struct ln__list *sets, struct steps_wish *out, struct ln_fault *fault)
 {
     struct ln__conf *conf = NULL;
-    struct steps_wish wish = {0};
     int code = ln__conf_parse("{}", 2, "bench steps", &conf, fault);
     for (size_t i = 0; i < sets->count && !code; i++)
         code = ln__conf_set(conf, sets->item[i], fault);
     if (!code)
-        code = ln__conf_bind(conf, cli->catalog, steps_options, sizeof wish, &wish, fault);
+        code = ln__conf_bind(conf, cli->catalog, steps_options, sizeof *out, out, fault);
     ln__conf_free(conf);
-    *out = wish.train.compute == LN__COMPUTE_BF16 ? ln__kset_bf16(cli->kset) : cli->kset;
     return code;
 }
 
@@ -155,8 +166,8 @@ int ln__bench_steps(struct ln__cli *cli, const struct ln__bench_steps *args, str
     size_t batches = args->batch ? 1 : sizeof usual / sizeof *usual, models = args->models ? args->models : cli->catalog->of[LN_KIND_MODEL].count;
     struct ln__conf *conf = NULL;
     struct ln_choice swat;
-    const struct ln__kset *kset;
-    int code = steps_kset(cli, args->sets, &kset, fault);
+    struct steps_wish wish = {0};
+    int code = read_wish(cli, args->sets, &wish, fault);
     if (!code && args->sparsity)
         code = ln__bench_swat(cli, args->sparsity, args->kernels, LN__BENCH_PERIOD, &conf, &swat, fault);
     struct ln__table *table = ln__table_new(columns, sizeof columns / sizeof *columns);
@@ -164,8 +175,9 @@ int ln__bench_steps(struct ln__cli *cli, const struct ln__bench_steps *args, str
         const struct ln__bench_args of = {.model = args->models ? args->model[i / batches] : cli->catalog->of[LN_KIND_MODEL].item[i / batches]->name,
                                           .batch = args->batch ? (int)args->batch : usual[i % batches],
                                           .threads = (unsigned)args->threads,
-                                          .kset = kset,
-                                          .sparsity = args->sparsity ? &swat : NULL};
+                                          .kset = wish.train.compute == LN__COMPUTE_BF16 ? ln__kset_bf16(cli->kset) : cli->kset,
+                                          .sparsity = args->sparsity ? &swat : NULL,
+                                          .memory_max = (size_t)wish.train.memory_mb * 1000000};
         struct row row;
         ln__progress("bench", "models", (double)i / (double)batches, (double)models, of.model);
         code = measure_apart(cli, &of, args->seconds ? (double)args->seconds : 2, &row, fault);

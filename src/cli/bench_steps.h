@@ -12,7 +12,7 @@ struct ln__bench_steps {
     long seconds;                /* of measuring a row; 0: 2 */
     const char *sparsity;        /* of swat, as text: "0.9"; NULL: dense */
     const char *kernels;         /* of swat; NULL: auto */
-    const struct ln__list *sets; /* "train.compute=bf16", as for a recipe */
+    const struct ln__list *sets; /* "train.compute=bf16", "train.memory_mb=200", as for a recipe */
 };
 
 /* Prints a row a model and batch: median seconds of a step, images a second, GFLOP/s (a multiply-add is two, counted as a direct convolution does

@@ -26,7 +26,8 @@ int ln__bench_open(const struct ln__cli *cli, const struct ln__bench_args *args,
                                            .kset = args->kset,
                                            .width = args->threads,
                                            .optimizer = &out->optimizer,
-                                           .sparsity = args->sparsity};
+                                           .sparsity = args->sparsity,
+                                           .memory_max = args->memory_max};
         code = ln__plan_new(&plan, &out->plan, fault);
     }
     if (!code)

@@ -12,6 +12,7 @@ struct ln__bench_args {
     unsigned threads;
     const struct ln__kset *kset;
     const struct ln_choice *sparsity; /* or NULL */
+    size_t memory_max;                /* bytes of the plan; 0: any */
 };
 struct ln__bench {
     struct ln__conf *model_conf, *optimizer_conf;

@@ -203,7 +203,7 @@ const struct ln__command ln__command_bench = {
     .name = "bench",
     .usage = "bench kernels [FILTER] [--batch N] [--threads N] | sim [--dir DATA] [--set KEY=VALUE]... [--threads N] | sparse [layers] [--batch N] "
              "[--threads N] | "
-             "steps [MODEL]... [--batch N] [--threads N] [--set train.compute=bf16] [--sparsity S [--kernels WAY]] [--seconds N]",
+             "steps [MODEL]... [--batch N] [--threads N] [--set KEY=VALUE]... [--sparsity S [--kernels WAY]] [--seconds N]",
     .summary = "kernels checked and timed; clients trained a second; images a second",
     .help =
         "kernels  every kernel of every set this processor can run, checked against the reference and timed; bfloat16 products too, \"emulated\"\n"
@@ -213,6 +213,6 @@ const struct ln__command ln__command_bench = {
         "steps    training steps of each model, batches of 10, 32 and 100 unless told: images a second, GFLOP/s and their share of what fused\n"
         "         multiply-adds alone reach here, and the peak memory of a process that does nothing else; --sparsity 0.9: under swat,\n"
         "         by its option kernels: auto, sparse or masked;\n"
-        "         --set train.compute=bf16: with bfloat16 products\n",
+        "         --set train.compute=bf16: with bfloat16 products; --set train.memory_mb=200: within a budget, some values computed twice\n",
     .run = run,
 };
