@@ -24,7 +24,7 @@ done
 
 # A convolutional model with everything on, and half-precision messages.
 conv=(--set 'model.name=cnn5x5' --set 'data.augment=[crop, flip]' --set 'codec.up=f16' --set train.rounds=2 --set eval.every=1
-    --set 'data.set={kind: synthetic, channels: 3, height: 32, width: 32, train: 160, test: 40}')
+    --set 'data.set={kind: synthetic, channels: 3, height: 16, width: 16, train: 96, test: 40}')
 run tiny.yaml --out conv-1 "${conv[@]}" --set fleet.threads=1 >/dev/null
 run tiny.yaml --out conv-3 "${conv[@]}" --set fleet.threads=3 >/dev/null
 same conv-1 conv-3

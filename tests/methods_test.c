@@ -7,7 +7,7 @@
 
 #define CNN_RECIPE                                                                                                                                   \
     "model: {name: cnn5x5}\n"                                                                                                                        \
-    "data: {set: {kind: synthetic, channels: 3, height: 32, width: 32, train: 48, test: 20}, clients: 4, augment: [crop, flip]}\n"                   \
+    "data: {set: {kind: synthetic, channels: 3, height: 16, width: 16, train: 48, test: 20}, clients: 4, augment: [crop, flip]}\n"                   \
     "train: {rounds: 2, sample: 2, batch: 5, epochs: 2, optimizer: {kind: sgd, lr: 0.02, momentum: 0.9}}\neval: {every: 2, batch: 20}\n"             \
     "fleet: {kind: sim, threads: 2}\n"
 #define LOGREG_RECIPE                                                                                                                                \
@@ -479,8 +479,8 @@ static void test_books_equal_the_formula(void **state)
     struct federation federation;
     federation_open(&federation);
     federation_finish(&federation, CNN_RECIPE, NULL);
-    assert_int_equal(federation.last.bytes_up, 2ull * 2 * 4 * 2156490); /* 2 rounds of 2 clients */
-    assert_int_equal(federation.last.bytes_down, 2ull * 2 * 4 * 2156490);
+    assert_int_equal(federation.last.bytes_up, 2ull * 2 * 4 * 583626); /* 2 rounds of 2 clients; weights of cnn5x5 at 16 x 16 */
+    assert_int_equal(federation.last.bytes_down, 2ull * 2 * 4 * 583626);
     assert_true(federation.last.wire_up > federation.last.bytes_up && federation.last.wire_up < federation.last.bytes_up + 4 * 400);
     federation_clean(&federation);
 

@@ -22,7 +22,7 @@ done
 
 generator=()
 ! command -v ninja >/dev/null || generator=(-G Ninja)
-cmake "${generator[@]}" -S . -B ../build -DCMAKE_BUILD_TYPE=Release -DLINNET_WERROR=ON >../configure.log 2>&1 || fail "$(tail -5 ../configure.log)"
+cmake "${generator[@]}" -S . -B ../build -DCMAKE_BUILD_TYPE=Release -DLINNET_WERROR=ON "-DLINNET_ISAS=avx2;neon" >../configure.log 2>&1 || fail "$(tail -5 ../configure.log)"
 cmake --build ../build --target linnet test.whole.every_strategy test.whole.every_codec test.whole.every_partition test.whole.every_model \
     test.whole.every_choice -j2 >../build.log 2>&1 || fail "$(grep -E -A5 -m1 'error:|undefined' ../build.log)"
 cd ..

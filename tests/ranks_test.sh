@@ -28,7 +28,7 @@ for more in 'method=ecofed' 'codec.up=f16'; do
     number=$((number + 1))
     set=(--set "$more")
     [[ $more == method=ecofed ]] && set+=(--set model.name=cnn5x5
-        --set 'data.set={kind: synthetic, channels: 3, height: 32, width: 32, train: 160, test: 40}' --set train.rounds=3)
+        --set 'data.set={kind: synthetic, channels: 3, height: 16, width: 16, train: 96, test: 40}' --set train.rounds=3)
     "$LINNET" run tiny.yaml --out "s$number-1" "${set[@]}" --quiet >/dev/null
     ranks 2 run tiny.yaml --out "s$number-2" "${set[@]}" --quiet >out 2>&1 || fail "$more on 2 ranks: $(cat out)"
     same "s$number-1" "s$number-2"

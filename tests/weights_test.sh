@@ -4,7 +4,7 @@ source "$(dirname "$0")/program.sh"
 
 cat >train.yaml <<'END'
 model: {name: cnn5x5, norm: batch}
-data: {set: {kind: synthetic, train: 160, test: 40, channels: 3, height: 16, width: 16, classes: 4}, augment: [crop, flip]}
+data: {set: {kind: synthetic, train: 96, test: 40, channels: 3, height: 16, width: 16, classes: 4}, augment: [crop, flip]}
 train: {epochs: 4, batch: 16, optimizer: {kind: adam, lr: 0.002}, schedule: {kind: step, every: 2}}
 END
 pretrain() { "$LINNET" pretrain "$@" --quiet 2>pretrain.err || fail "pretrain $*: $(cat pretrain.err)"; }
