@@ -46,7 +46,6 @@ static void train(const struct ln__graph *graph, const struct ln_choice *optimiz
         .graph = graph, .segment = {0, -1}, .batch = BATCH, .train = true, .kset = ln__kset_best(), .width = threads, .optimizer = optimizer};
     if (ln__plan_new(&args, &plan, &fault) || ln__net_new(plan, pool, &net, &fault))
         fail_msg("%s", fault.text);
-    ln__graph_init(graph, 1, state);
     ln__net_load(net, state);
     ln__net_forward(net, BATCH, x, true, &(struct ln__net_draw){.key = {.seed = 1}});
     ln__net_loss(net, BATCH, label, &loss);
@@ -78,12 +77,14 @@ static void test_model(void **state)
     float *first = ln__mem_alloc(size * sizeof *first), *one = ln__mem_alloc(size * sizeof *one), *two = ln__mem_alloc(size * sizeof *two);
     assert_true(first && one && two);
     ln__graph_init(graph, 1, first);
+    memcpy(one, first, size * sizeof *one);
+    memcpy(two, first, size * sizeof *two);
     train(graph, &sgd.choice, 1, one);
     train(graph, &sgd.choice, 2, two);
     size_t moved = 0;
     for (size_t i = 0; i < size; i++) {
         assert_true(isfinite(one[i]));
-        moved += memcmp(&one[i], &first[i], sizeof *one) != 0;
+        moved += one[i] != first[i];
     }
     assert_true(moved > 0);
     assert_memory_equal(one, two, size * sizeof *one);

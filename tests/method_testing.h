@@ -1,4 +1,4 @@
-/* One client's task by a method, without a fleet: cnn5x5 on 3 x 32 x 32 synthetic pictures, five clients of 23 samples. */
+/* One client's task by a method, without a fleet: cnn5x5 on 3 x 16 x 16 synthetic pictures, five clients of 23 samples. */
 #ifndef LINNET_TESTS_METHOD_TESTING_H
 #define LINNET_TESTS_METHOD_TESTING_H
 
@@ -15,7 +15,7 @@ struct method_testing {
 /* set: up to eight more settings, ended by NULL. */
 __attribute__((unused)) static void method_testing_open(struct method_testing *m, const char *const *set)
 {
-    const char *all[16] = {"model.name=cnn5x5", "data.set={kind: synthetic, train: 115, test: 20}", "data.clients=5",
+    const char *all[16] = {"model.name=cnn5x5", "data.set={kind: synthetic, height: 16, width: 16, train: 115, test: 20}", "data.clients=5",
                            "train.optimizer={kind: sgd, lr: 0.02, momentum: 0.9}", "train.epochs=2"};
     for (int i = 0; set && set[i]; i++)
         all[5 + i] = set[i];

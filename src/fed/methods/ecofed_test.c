@@ -24,7 +24,7 @@ static void frozen_training(float *state)
     size_t count = ln__env_params(env, &param);
     struct ln__net *net;
     uint32_t order[23];
-    float *x = ln__mem_alloc(10 * 3072 * sizeof *x);
+    float *x = ln__mem_alloc(10 * 768 * sizeof *x);
     int32_t y[10];
     assert_int_equal(ln__worker_net(m.worker, &wish, &net, NULL), 0);
     memcpy(state, env->initial, env->state * sizeof *state);

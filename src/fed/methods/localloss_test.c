@@ -27,7 +27,7 @@ static void test_each_side_learns_from_its_own_loss(void **unused)
     (void)unused;
     method_testing_open(&m, (const char *const[]){"method=localloss", NULL});
     const struct ln__env *env = &m.t.env;
-    size_t graph = ln__graph_state(env->graph), head = 4096 * 10 + 10;
+    size_t graph = ln__graph_state(env->graph), head = 1024 * 10 + 10;
     assert_int_equal(env->state, graph + head);
     const struct ln__param *param;
     size_t count = ln__env_params(env, &param);
@@ -68,7 +68,7 @@ static void test_bytes_as_the_formula(void **unused)
     assert_int_equal(ln__graph_cut(m.t.env.graph, 2, &cut), 0);
     for (size_t i = 0; i < result.trace.count; i++)
         bytes += result.trace.row[i].times * (result.trace.row[i].bytes_up + result.trace.row[i].bytes_down);
-    assert_int_equal(bytes, 23 * (4 * 4096 + 8) + 8 * (cut.state_before + 40970));
+    assert_int_equal(bytes, 23 * (4 * 1024 + 8) + 8 * (cut.state_before + 10250));
     ln__result_fini(&result);
     method_testing_close(&m);
 }
