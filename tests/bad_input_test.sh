@@ -46,6 +46,29 @@ run 1 'data_batch_3\.bin: .*linnet data get cifar10' --set data.set=cifar10 --se
 # ---- where the run would be written ----
 refuses 2 'whole: not empty; --resume .*--force' "$LINNET" run tiny.yaml --out whole
 refuses 2 'recipe\.yaml: .*rounds: 12.*rounds: 13' "$LINNET" run tiny.yaml --out whole --resume --set train.rounds=13
+for key in fleet.change.every_s eval.every_s; do
+    refuses 2 'recipe\.yaml: .*every_s: 0.*every_s: 5' "$LINNET" run tiny.yaml --out whole --resume --set $key=5
+done
+"$LINNET" run tiny.yaml --out whole --resume --quiet --set checkpoint.every_s=5 --set fleet.threads=1 >/dev/null
+cp -r whole lost
+rm lost/checkpoint/journal
+refuses 1 'lost/checkpoint/journal: lost.*--force' "$LINNET" run tiny.yaml --out lost --resume
+cp whole/checkpoint/journal lost/checkpoint/
+printf 'XXXX' | dd of=lost/checkpoint/journal bs=1 seek=20 conv=notrunc status=none
+"$LINNET" run tiny.yaml --out lost --resume >/dev/null 2>anew.err
+grep -q 'no checkpoint is complete; the run begins anew' anew.err || fail "a damaged record: $(cat anew.err)"
+same whole lost
+
+# ---- --force: the run before stays where the new one cannot be ----
+echo '{}' >lost/leak.json
+touch lost/mine
+refuses 2 'sample.*100.*8 clients|train\.sample' "$LINNET" run tiny.yaml --out lost --force --set train.sample=100
+refuses 1 'data_batch_1\.bin' "$LINNET" run tiny.yaml --out lost --force --set data.set=cifar10
+same whole lost
+[[ -f lost/leak.json && ! -e lost/replaced ]] || fail "a refused --force: $(ls lost)"
+"$LINNET" run tiny.yaml --out lost --force --quiet --set seed=8 >/dev/null
+[[ -f lost/mine && ! -e lost/leak.json && ! -e lost/replaced ]] || fail "--force: $(ls lost)"
+cmp -s whole/model.safetensors lost/model.safetensors && fail "--force left the old model"
 touch file
 refuses 1 'file/run: .*Not a directory|file: .*' "$LINNET" run tiny.yaml --out file/run
 if ((EUID == 0)); then

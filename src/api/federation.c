@@ -30,6 +30,15 @@ static int copy_model(const struct ln__federation *federation, size_t state, str
     return LN_OK;
 }
 
+static void evaluated(void *context, const struct ln__metrics *now)
+{
+    const struct ln__federation *federation = context;
+    if (federation->dir)
+        ln__rundir_begun(federation->dir);
+    if (federation->evaluated)
+        federation->evaluated(federation->context, now);
+}
+
 static int run_env(const struct ln__federation *federation, const struct ln__env *env, struct ln__metrics *last, struct ln_fault *fault)
 {
     const struct ln_choice *choice = &federation->recipe->fleet;
@@ -50,8 +59,8 @@ static int run_env(const struct ln__federation *federation, const struct ln__env
                                        .resume = federation->resume,
                                        .stop = federation->stop,
                                        .quiet = federation->quiet,
-                                       .evaluated = federation->evaluated,
-                                       .context = federation->context,
+                                       .evaluated = evaluated,
+                                       .context = (void *)federation,
                                        .model = federation->model ? &model : NULL};
     code = ln__loop_run(&args, last, fault);
     if (model && (!code || code == LN_EINTERRUPTED)) {

@@ -58,43 +58,114 @@ static int remove_one(const char *path, const struct stat *about, int kind, stru
     return remove(path);
 }
 
-/* Only what a run writes: a folder named by mistake keeps the rest. */
-static int remove_run(const char *dir, struct ln_fault *fault)
+/* What a run writes: a folder named by mistake keeps the rest. */
+static const char *const run_file[] = {"recipe.yaml", "metrics.jsonl",     "trace.jsonl", "summary.json", "shares.json",
+                                       "gantt.jsonl", "model.safetensors", "report.html", "leak.json",    "checkpoint"};
+#define RUN_FILES (sizeof run_file / sizeof *run_file)
+
+static int remove_tree(const char *dir, const char *name, struct ln_fault *fault)
 {
-    static const char *const file[] = {"recipe.yaml", "metrics.jsonl", "trace.jsonl",       "summary.json",
-                                       "shares.json", "gantt.jsonl",   "model.safetensors", "report.html"};
     char path[PATH_MAX];
-    for (size_t i = 0; i < sizeof file / sizeof *file; i++) {
-        if (ln__file_join(path, sizeof path, dir, file[i]) == 0 && unlink(path) != 0 && errno != ENOENT)
-            return ln_fault_errno(fault, "%s: cannot remove", path);
-    }
-    if (ln__file_join(path, sizeof path, dir, "checkpoint") == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+    if (ln__file_join(path, sizeof path, dir, name) == 0 && nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
         return ln_fault_errno(fault, "%s: cannot remove", path);
     return LN_OK;
 }
 
-void ln__rundir_undo(const char *dir)
+static int remove_run(const char *dir, struct ln_fault *fault)
 {
-    if (remove_run(dir, NULL) == LN_OK)
-        rmdir(dir);
+    int code = LN_OK;
+    for (size_t i = 0; i < RUN_FILES && !code; i++)
+        code = remove_tree(dir, run_file[i], fault);
+    return code;
 }
 
-/* The next line that says what is computed: not a comment, not where things lie or how fast. NULL at the end. */
-static const char *next_line(const char **at, size_t *size)
+static int move_run(const char *dir, const char *to, struct ln_fault *fault)
 {
-    while (**at) {
-        const char *line = *at;
+    char old[PATH_MAX], new[PATH_MAX];
+    for (size_t i = 0; i < RUN_FILES; i++) {
+        if (ln__file_join(old, sizeof old, dir, run_file[i]) || ln__file_join(new, sizeof new, to, run_file[i]))
+            return ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", dir);
+        if (rename(old, new) != 0 && errno != ENOENT)
+            return ln_fault_errno(fault, "%s: cannot move to %s", old, new);
+    }
+    return LN_OK;
+}
+
+/* Here lies the run before until the one that replaces it has begun. */
+#define REPLACED "replaced"
+
+static bool has(const char *dir, const char *name)
+{
+    char path[PATH_MAX];
+    return ln__file_join(path, sizeof path, dir, name) == 0 && ln__file_exists(path);
+}
+
+static int set_aside(const char *dir, struct ln_fault *fault)
+{
+    char aside[PATH_MAX];
+    int code = ln__file_join(aside, sizeof aside, dir, REPLACED) ? ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", dir) : LN_OK;
+    if (!code && has(dir, REPLACED) && !has(dir, "metrics.jsonl")) /* one that was killed before it began */
+        return remove_run(dir, fault);
+    if (!code)
+        code = remove_tree(dir, REPLACED, fault);
+    if (!code)
+        code = ln__file_mkdirs(aside, fault);
+    return code ? code : move_run(dir, aside, fault);
+}
+
+void ln__rundir_undo(const char *dir)
+{
+    char aside[PATH_MAX];
+    if (remove_run(dir, NULL) != LN_OK || ln__file_join(aside, sizeof aside, dir, REPLACED))
+        return;
+    if (has(dir, REPLACED) && move_run(aside, dir, NULL) == LN_OK)
+        rmdir(aside);
+    rmdir(dir); /* where nothing else is in it */
+}
+
+void ln__rundir_begun(const char *dir)
+{
+    struct ln_fault fault = {0};
+    if (has(dir, REPLACED) && remove_tree(dir, REPLACED, &fault))
+        ln__log(LN__LOG_WARN, "%s", fault.text);
+}
+
+/* Keys that say where things lie or how fast, not what is computed. */
+static bool may_differ(const char *table, const char *key)
+{
+    static const struct {
+        const char *table, *key;
+    } free[] = {{"fleet:", "threads:"}, {"data:", "dir:"}, {"checkpoint:", "every_s:"}};
+    for (size_t i = 0; i < sizeof free / sizeof *free; i++) {
+        if (strncmp(table, free[i].table, strlen(free[i].table)) == 0 && strncmp(key, free[i].key, strlen(free[i].key)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Lines of a resolved recipe; table: the last one that is not indented. */
+struct lines {
+    const char *at, *table;
+};
+
+/* The next line that says what is computed. NULL at the end. */
+static const char *next_line(struct lines *lines, size_t *size)
+{
+    while (*lines->at) {
+        const char *line = lines->at, *key = line + strspn(line, " ");
         *size = strcspn(line, "\n");
-        *at = line + *size + (line[*size] == '\n');
-        const char *key = line + strspn(line, " ");
-        if (*key != '#' && *key != '\n' && strncmp(key, "threads:", 8) != 0 && strncmp(key, "dir:", 4) != 0 && strncmp(key, "every_s:", 8) != 0)
+        lines->at = line + *size + (line[*size] == '\n');
+        if (key == line)
+            lines->table = line;
+        if (*key != '#' && *key != '\n' && !may_differ(lines->table, key))
             return line;
     }
     return NULL;
 }
 
-static int same_recipe(const char *path, const char *old, const char *new, struct ln_fault *fault)
+static int same_recipe(const char *path, const char *old_text, const char *new_text, struct ln_fault *fault)
 {
+    struct lines old = {old_text, ""}, new = {new_text, ""};
     for (;;) {
         size_t old_size = 0, new_size = 0;
         const char *old_line = next_line(&old, &old_size), *new_line = next_line(&new, &new_size);
@@ -149,7 +220,7 @@ int ln__rundir_open(const char *dir, enum ln__rundir_mode mode, const struct ln_
     if (!code && !empty && mode == LN__RUNDIR_NEW)
         code = ln_fault_set(fault, LN_ECONFIG, "%s: not empty; --resume goes on with the run in it, --force starts anew", dir);
     if (!code && mode == LN__RUNDIR_FORCE)
-        code = remove_run(dir, fault);
+        code = empty ? LN_OK : set_aside(dir, fault);
     if (!code)
         code = ln__file_mkdirs(dir, fault);
     if (!code && ln__file_join(path, sizeof path, dir, "recipe.yaml"))

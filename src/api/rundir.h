@@ -8,14 +8,17 @@
 int ln__rundir_default(const struct ln__recipe *recipe, char *out, size_t room, struct ln_fault *fault) LN_MUST_CHECK;
 
 enum ln__rundir_mode { LN__RUNDIR_NEW, LN__RUNDIR_RESUME, LN__RUNDIR_FORCE };
-/* Makes the folder and recipe.yaml in it. NEW refuses one that holds anything; FORCE removes an old run's files, and only those; RESUME wants
+/* Makes the folder and recipe.yaml in it. NEW refuses one that holds anything; FORCE sets an old run's files aside, and only those; RESUME wants
  * the same recipe (threads, folders and the pace of checkpoints may differ), and *kset becomes the set the run began with. Nothing to
  * resume is a new run: *resume says which it is. */
 int ln__rundir_open(const char *dir, enum ln__rundir_mode mode, const struct ln__recipe *recipe, const struct ln__kset **kset, bool *resume,
                     struct ln_fault *fault) LN_MUST_CHECK;
 
-/* Takes a run's files out of the folder, and the folder where nothing else is in it: after a run that never began. */
+/* After a run that never began: takes its files out of the folder, puts back what FORCE set aside, and removes the folder where nothing is in it. */
 void ln__rundir_undo(const char *dir);
+
+/* The run goes on by itself from here: what FORCE set aside is removed. Any number of times. */
+void ln__rundir_begun(const char *dir);
 
 /* shares.json: how many samples of each class each client holds; of at most two thousand clients. */
 int ln__rundir_shares(const char *dir, const struct ln__env *env, struct ln_fault *fault) LN_MUST_CHECK;

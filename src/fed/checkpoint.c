@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include <limits.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define FORMAT 4
 #define RECORD_MAX ((size_t)LN__JOURNAL_RECORD_MAX)
@@ -153,6 +154,18 @@ static int visit(void *context, const void *data, size_t size)
     return ln__buf_add(&last->record, data, size);
 }
 
+/* A run that shall go on, without a whole record. It may have been killed before or in its first one, but not before it had a journal. */
+static int without_record(const struct ln_run *run, bool had_journal)
+{
+    char path[PATH_MAX];
+    if (ln__file_join(path, sizeof path, run->args->dir, "metrics.jsonl") || !ln__file_exists(path))
+        return LN_OK;
+    if (!had_journal)
+        return ln_fault_set(run->fault, LN_ECORRUPT, "%s/checkpoint/journal: lost, so the run cannot go on; --force starts anew", run->args->dir);
+    ln__log(LN__LOG_WARN, "%s: no checkpoint is complete; the run begins anew", run->args->dir);
+    return LN_OK;
+}
+
 int ln__checkpoint_open(struct ln_run *run, bool *found)
 {
     *found = false;
@@ -164,9 +177,13 @@ int ln__checkpoint_open(struct ln_run *run, bool *found)
     int error = ln__file_mkdirs(folder, run->fault);
     if (error)
         return error;
+    struct stat about;
+    bool had_journal = stat(path, &about) == 0 && about.st_size > 0;
     struct last last = {0};
     ln__buf_init(&last.record, RECORD_MAX);
     error = ln__journal_open(path, visit, &last, NULL, &run->journal, run->fault);
+    if (!error && run->args->resume && !last.found)
+        error = without_record(run, had_journal);
     if (!error && last.found && run->args->resume) {
         struct ln_archive archive;
         ln__archive_read(&archive, run->env->blobs, last.record.data, last.record.size, run->fault);
