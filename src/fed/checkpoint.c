@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FORMAT 4
+#define FORMAT 5
 #define RECORD_MAX ((size_t)LN__JOURNAL_RECORD_MAX)
 #define SLACK ((uint64_t)4 << 20) /* bytes of old records that may lie in the journal */
 
@@ -98,7 +98,7 @@ static void clients(struct ln_run *run, struct ln_archive *archive)
 
 static void all(struct ln_run *run, struct ln_archive *archive)
 {
-    uint64_t format = FORMAT, state = run->env->state, n = run->clients, finished = run->finished;
+    uint64_t format = FORMAT, state = run->env->state, n = run->clients, finished = run->finished, untested = run->untested;
     ln__archive_mark(archive, "linnet");
     ln_archive_u64(archive, &format);
     ln_archive_u64(archive, &state);
@@ -106,7 +106,9 @@ static void all(struct ln_run *run, struct ln_archive *archive)
     if (format != FORMAT || state != run->env->state || n != run->clients)
         ln__archive_fail(archive, LN_ECORRUPT, "it is of another recipe or another version of the program");
     ln_archive_u64(archive, &finished);
+    ln_archive_u64(archive, &untested);
     run->finished = finished != 0;
+    run->untested = untested != 0;
     ln_archive_u64(archive, &run->version);
     ln_archive_real(archive, &run->progress);
     ln_archive_u64(archive, &run->next_task);

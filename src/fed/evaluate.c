@@ -1,5 +1,7 @@
 #include "fed/evaluate.h"
 
+#include "base/log.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,7 @@ struct ln__evaluator {
     struct ln__pool *pool;
     unsigned width;
     uint32_t batch;
-    size_t batches;
+    size_t batches, first; /* first: of the slice under way */
     struct ln__plan *plan;
     struct ln__net **net; /* [width] */
     float **x;            /* [width] a batch */
@@ -177,6 +179,7 @@ static void test_batch(void *context, size_t chunk, unsigned worker)
 {
     struct ln__evaluator *evaluator = context;
     const struct ln__env *env = evaluator->env;
+    chunk += evaluator->first;
     uint32_t first = (uint32_t)chunk * evaluator->batch, left = env->set.split[LN__TEST].count - first;
     int n = (int)(left < evaluator->batch ? left : evaluator->batch);
     const struct ln__batch_args args = {.set = &env->set, .split = LN__TEST, .first = first};
@@ -230,7 +233,25 @@ static struct ln__spread spread_clients(struct ln__evaluator *evaluator)
     return out;
 }
 
-int ln__evaluator_run(struct ln__evaluator *evaluator, const float *state, struct ln__evaluation *out, struct ln_fault *fault)
+#define SLICE 4 /* batches a worker between two looks at `stop` */
+
+static int test_batches(struct ln__evaluator *evaluator, const volatile int *stop, bool show)
+{
+    for (evaluator->first = 0; evaluator->first < evaluator->batches;) {
+        size_t left = evaluator->batches - evaluator->first, count = (size_t)SLICE * evaluator->width;
+        if (stop && *stop)
+            return LN_EINTERRUPTED;
+        count = count < left ? count : left;
+        ln__pool_for(evaluator->pool, count, test_batch, evaluator);
+        evaluator->first += count;
+        if (show)
+            ln__progress("first test", "batches", (double)evaluator->first, (double)evaluator->batches, "");
+    }
+    return LN_OK;
+}
+
+int ln__evaluator_run(struct ln__evaluator *evaluator, const float *state, const volatile int *stop, bool show, struct ln__evaluation *out,
+                      struct ln_fault *fault)
 {
     double loss = 0, count = evaluator->env->set.split[LN__TEST].count;
     uint64_t correct = 0;
@@ -242,7 +263,9 @@ int ln__evaluator_run(struct ln__evaluator *evaluator, const float *state, struc
         ln__net_load(evaluator->net[w], state);
     if (evaluator->of_client)
         memset(evaluator->right, 0, evaluator->width * (size_t)evaluator->env->set.classes * sizeof *evaluator->right);
-    ln__pool_for(evaluator->pool, evaluator->batches, test_batch, evaluator);
+    int error = test_batches(evaluator, stop, show);
+    if (error)
+        return ln_fault_set(fault, error, "stopped in a test");
     for (size_t b = 0; b < evaluator->batches; b++) {
         loss += evaluator->loss[b];
         correct += (uint64_t)evaluator->correct[b];
@@ -250,22 +273,10 @@ int ln__evaluator_run(struct ln__evaluator *evaluator, const float *state, struc
     *out = (struct ln__evaluation){.accuracy = count > 0 ? (double)correct / count : 0, .loss = count > 0 ? loss / count : 0};
     if (evaluator->of_client)
         out->client = spread_clients(evaluator);
-    int error = LN_OK;
     for (size_t i = 0; i < evaluator->narrows && !error; i++) {
         struct ln__evaluation narrow;
-        error = ln__evaluator_run(evaluator->narrow[i], state, &narrow, fault);
+        error = ln__evaluator_run(evaluator->narrow[i], state, stop, show, &narrow, fault);
         out->width[i] = narrow.accuracy;
     }
-    return error;
-}
-
-int ln__evaluate(const struct ln__env *env, const float *state, struct ln__pool *pool, struct ln__evaluation *out, struct ln_fault *fault)
-{
-    struct ln__evaluator *evaluator;
-    int error = ln__evaluator_new(env, pool, &evaluator, fault);
-    if (error)
-        return error;
-    error = ln__evaluator_run(evaluator, state, out, fault);
-    ln__evaluator_free(evaluator);
     return error;
 }

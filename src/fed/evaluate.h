@@ -7,6 +7,10 @@
 struct ln__evaluator;
 int ln__evaluator_new(const struct ln__env *env, struct ln__pool *pool, struct ln__evaluator **out, struct ln_fault *fault) LN_MUST_CHECK;
 void ln__evaluator_free(struct ln__evaluator *evaluator);
-int ln__evaluator_run(struct ln__evaluator *evaluator, const float *state, struct ln__evaluation *out, struct ln_fault *fault) LN_MUST_CHECK;
+
+/* Whole batches of recipe->eval.batch in fixed chunks over the pool. stop (or NULL): where it is set, LN_EINTERRUPTED after some batches, and *out is
+ * as it was. show: with a bar. */
+int ln__evaluator_run(struct ln__evaluator *evaluator, const float *state, const volatile int *stop, bool show, struct ln__evaluation *out,
+                      struct ln_fault *fault) LN_MUST_CHECK;
 
 #endif

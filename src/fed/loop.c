@@ -189,7 +189,8 @@ static int evaluate(struct ln_run *run)
     int error = ln__blob_pin(run->model, &state, run->fault);
     if (error)
         return error;
-    error = ln__evaluator_run(run->evaluator, state, &found, run->fault);
+    bool show_it = run->evaluated < 0 && !run->args->quiet; /* later ones would break the bar of the training */
+    error = ln__evaluator_run(run->evaluator, state, run->args->stop, show_it, &found, run->fault);
     if (!error && run->overlap)
         error = ln__overlap_test(run->overlap, state, &run->overlap_clients, &run->overlap_rounds, run->fault);
     ln__blob_unpin(run->model);
@@ -279,15 +280,16 @@ static int after_event(struct ln_run *run)
         run->finished = run->published = true; /* with a last test */
     if (test_due(run))
         error = evaluate(run);
+    run->untested = error == LN_EINTERRUPTED;
+    if (error)
+        return error;
     run->finished = run->finished || enough_accuracy(run);
-    if (!error && run->published)
+    if (run->published)
         show(run);
     bool due =
         run->published && (run->env->recipe->checkpoint.every_s == 0 || ln__clock_mono() - run->saved_at >= run->env->recipe->checkpoint.every_s);
     run->published = false;
-    if (!error && due && !run->finished)
-        error = checkpoint(run, false);
-    return error;
+    return due && !run->finished ? checkpoint(run, false) : LN_OK;
 }
 
 /* ---- the loop ---- */
@@ -338,8 +340,8 @@ static int drive(struct ln_run *run)
         else
             error = take(run, &event);
         event_fini(&event);
-        if (!error)
-            error = after_event(run);
+        if (!error && (error = after_event(run)) == LN_EINTERRUPTED)
+            return stopped(run);
         if (error)
             return error;
     }
@@ -351,9 +353,13 @@ static int resumed(struct ln_run *run)
 {
     if (!run->args->quiet)
         ln__log(LN__LOG_INFO, "going on at round %g", run->progress);
-    if (run->finished)
+    if (run->finished && !run->untested)
         return ln__output_end(run);
-    return drive(run);
+    run->published = run->untested;
+    int error = run->untested ? after_event(run) : LN_OK;
+    if (error == LN_EINTERRUPTED)
+        return stopped(run);
+    return error ? error : drive(run);
 }
 
 int ln__loop_run(const struct ln__loop_args *args, struct ln__metrics *last, struct ln_fault *fault)

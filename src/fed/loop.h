@@ -38,13 +38,11 @@ struct ln__loop_args {
 };
 int ln__loop_run(const struct ln__loop_args *args, struct ln__metrics *last, struct ln_fault *fault) LN_MUST_CHECK;
 
-/* Accuracy and mean loss of a state on the test split; whole batches of recipe->eval.batch in fixed chunks over the pool. */
+/* Accuracy and mean loss of a state on the test split. */
 struct ln__evaluation {
     double accuracy, loss;
     struct ln__spread client; /* with eval.per_client */
     double width[LN__WIDTHS]; /* accuracy */
 };
-int ln__evaluate(const struct ln__env *env, const float *state, struct ln__pool *pool, struct ln__evaluation *out,
-                 struct ln_fault *fault) LN_MUST_CHECK;
 
 #endif

@@ -70,6 +70,7 @@ struct ln_run {
     double evaluated; /* progress of the last test */
     double best, best_round;
     bool published;                         /* since the last look */
+    bool untested;                          /* stopped in the test that was due then: the first thing when the run goes on */
     struct ln__overlap *overlap;            /* NULL: masks are not compared */
     double overlap_clients, overlap_rounds; /* at the last test */
     struct ln__note note[64];
