@@ -78,6 +78,26 @@ else
     refuses 1 'readonly/run: .*Permission denied' "$LINNET" run tiny.yaml --out readonly/run
 fi
 
+# ---- what cannot be built or shown ----
+run 2 'model\.name: vgg11 on pictures of 3 x 7 x 7: ' --set model.name=vgg11 --set 'data.set={kind: synthetic, channels: 3, height: 7, width: 7}'
+run 2 'train\.memory_mb: logreg with batch 10 needs ' --set train.memory_mb=1 --set 'data.set={kind: synthetic, channels: 3, height: 224, width: 224}'
+run 2 'data\.set: synthetic: more than 8 GB' --set 'data.set={kind: synthetic, train: 1000000, height: 1000, width: 1000}'
+run 2 'logreg has no cut points; say kind: all' --set 'model.init={kind: partial, from: truncated.safetensors}'
+run 2 'give model\.init\.cut \(1\.\.3\)' --set model.name=cnn5x5 --set 'data.set={kind: synthetic, channels: 3, height: 16, width: 16}' \
+    --set 'model.init={kind: partial, from: truncated.safetensors}'
+printf 'PK\003\004 and so on' >torch.pth
+refuses 1 'torch\.pth: not safetensors: a zip archive, as PyTorch' "$LINNET" import torch.pth --model cnn5x5 -o new.safetensors
+refuses 2 '--out whole\.bin: ends neither in' "$LINNET" export whole -o whole.bin
+refuses 2 '--format bin: expected' "$LINNET" export whole -o whole.bin --format bin
+refuses 2 'logreg has no cut point' "$LINNET" leak tiny.yaml --steps 1
+refuses 2 '--out nowhere: no run' "$LINNET" leak tiny.yaml --out nowhere
+refuses 2 'zzz: no kernel' "$LINNET" bench kernels zzz
+refuses 2 'sparse zzz: expected' "$LINNET" bench sparse zzz
+refuses 2 'swat\.sparsity: ' "$LINNET" profile logreg --sparsity 2
+refuses 2 '--kernels: says how' "$LINNET" profile logreg --kernels masked
+refuses 2 'foo: no such model' "$LINNET" bench steps foo
+[[ ! -s refusal.out && ! -e nowhere ]] || fail "a table without rows: $(cat refusal.out)"
+
 # ---- a full disk during a checkpoint (a limit on the size of files acts the same): the old one stays ----
 big=(tiny.yaml --set train.rounds=40 --set data.set.height=48 --set data.set.width=48 --set checkpoint.every_s=0)
 "$LINNET" run "${big[@]}" --out roomy --quiet >/dev/null

@@ -15,10 +15,10 @@
 int ln__bench_swat(const struct ln__cli *cli, const char *sparsity, const char *kernels, int period, struct ln__conf **conf, struct ln_choice *out,
                    struct ln_fault *fault)
 {
-    const struct ln_option table[] = {{.key = "of", .type = LN_OPT_PLUGIN, .kind = LN_KIND_SPARSITY}, {0}};
+    const struct ln_option table[] = {{.key = "swat", .type = LN_OPT_PLUGIN, .kind = LN_KIND_SPARSITY}, {0}};
     char text[128];
-    int size =
-        snprintf(text, sizeof text, "of: {kind: swat, sparsity: %.40s, period: %d, kernels: %.10s}\n", sparsity, period, kernels ? kernels : "auto");
+    int size = snprintf(text, sizeof text, "swat: {kind: swat, sparsity: %.40s, period: %d, kernels: %.10s}\n", sparsity, period,
+                        kernels ? kernels : "auto");
     int code = ln__conf_parse(text, (size_t)size, "arguments", conf, fault);
     return code ? code : ln__conf_bind(*conf, cli->catalog, table, sizeof *out, out, fault);
 }

@@ -46,7 +46,9 @@ struct ln__table *ln__table_new(const char *const *columns, size_t count);
 void ln__table_text(struct ln__table *table, const char *format, ...) LN_PRINTF(2, 3);
 /* shown is printed in tables ("1.2 MiB"), value goes into JSON; shown NULL prints the value. */
 void ln__table_number(struct ln__table *table, double value, const char *shown);
-/* JSON: an array of objects, keyed by the columns' names. Both free the table. Failing is LN_ENOMEM or LN_EIO, already said. */
+size_t ln__table_rows(const struct ln__table *table);
+/* Without rows nothing for people. JSON: an array of objects, keyed by the columns' names. Both free the table. Failing is LN_ENOMEM or LN_EIO, already
+ * said. */
 int ln__table_print(struct ln__table *table, const struct ln__cli *cli);
 void ln__table_free(struct ln__table *table); /* unprinted */
 

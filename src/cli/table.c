@@ -66,6 +66,11 @@ void ln__table_number(struct ln__table *table, double value, const char *shown)
     add_cell(table, shown ? shown : text, value, true);
 }
 
+size_t ln__table_rows(const struct ln__table *table)
+{
+    return table ? table->cells / table->columns : 0;
+}
+
 static const char *column_name(const struct ln__table *table, size_t column)
 {
     const char *name = table->column[column];
@@ -84,6 +89,8 @@ static int text_width(const char *text)
 static void print_plain(const struct ln__table *table)
 {
     int width[64];
+    if (table->cells == 0)
+        return;
     for (size_t c = 0; c < table->columns && c < 64; c++) {
         width[c] = text_width(column_name(table, c));
         for (size_t i = c; i < table->cells; i += table->columns) {

@@ -191,7 +191,7 @@ static void makes_synthetic_pictures(void **state)
     assert_true(right >= 40);
     ln__set_close(&a);
     ln__set_close(&b);
-    assert_int_equal(scratch_open(&ln__dataset_synthetic, "{height: 1024, width: 1024, train: 100000}", &a, &fault), LN_EBUDGET);
+    assert_int_equal(scratch_open(&ln__dataset_synthetic, "{height: 1024, width: 1024, train: 100000}", &a, &fault), LN_ECONFIG);
 }
 
 /* Each allocation of each set made to fail in turn: an error, and nothing left. */

@@ -118,6 +118,8 @@ static int init(struct ln__env *env, int method_cut, struct ln_fault *fault)
     if (!recipe->model.init.from[0])
         return ln_fault_set(fault, LN_ECONFIG, "model.init.from: a safetensors file is needed unless kind is random");
     struct ln__segment device = {0, recipe->model.init.cut ? (int)recipe->model.init.cut : method_cut};
+    if (recipe->model.init.kind == LN__INIT_PARTIAL && ln__graph_cuts(env->graph) == 0)
+        return ln_fault_set(fault, LN_ECONFIG, "model.init: kind: partial: %s has no cut points; say kind: all", recipe->model.name.plugin->name);
     if (recipe->model.init.kind == LN__INIT_PARTIAL && device.to == 0)
         return ln_fault_set(fault, LN_ECONFIG, "model.init: kind: partial needs to know where the device layers end: give model.init.cut (1..%d)",
                             ln__graph_cuts(env->graph));
@@ -166,9 +168,11 @@ static int open_model(struct ln__env *env, struct ln_fault *fault)
     const struct ln__model_args args = {.input = {env->set.c, env->set.h, env->set.w},
                                         .classes = recipe->model.classes ? (int)recipe->model.classes : env->set.classes,
                                         .norm = (enum ln__norm)recipe->model.norm};
-    int error = ln__model_graph(&recipe->model.name, &args, &env->graph, fault);
-    if (error)
-        return error;
+    struct ln_fault why = {0};
+    int error = ln__model_graph(&recipe->model.name, &args, &env->graph, &why);
+    if (error) /* a shape that the recipe put together */
+        return ln_fault_set(fault, error == LN_ESHAPE ? LN_ECONFIG : error, "model.name: %s on pictures of %d x %d x %d: %s",
+                            recipe->model.name.plugin->name, args.input.c, args.input.h, args.input.w, why.text);
     env->state = ln__graph_state(env->graph);
     env->trainable = ln__graph_trainable(env->graph);
     return LN_OK;
@@ -248,7 +252,10 @@ static int check_memory(struct ln__env *env, struct ln_fault *fault)
                                        .optimizer = &recipe->train.optimizer,
                                        .sparsity = &recipe->sparsity,
                                        .memory_max = (size_t)recipe->train.memory_mb * 1000000};
-    error = ln__plan_new(&args, &plan, fault);
+    struct ln_fault why = {0};
+    error = ln__plan_new(&args, &plan, &why);
+    if (error)
+        ln_fault_set(fault, error == LN_EBUDGET ? error = LN_ECONFIG : error, "%s%s", args.memory_max ? "train.memory_mb: " : "", why.text);
     if (!error) {
         env->sparse_kernels = sparsity_of(env)->how ? ln__plan_kernels(plan) : NULL;
         ln__plan_free(plan);

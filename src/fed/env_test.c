@@ -47,7 +47,7 @@ static void test_refuses_by_name(void **state)
     refuses("model.name=resnet9", LN_ECONFIG, "logreg");
     refuses("model.init.kind=all", LN_ECONFIG, "model.init.from");
     refuses("model.init.from=x.safetensors", LN_ECONFIG, "model.init");
-    refuses("model.init={kind: partial, from: x.safetensors}", LN_ECONFIG, "model.init.cut");
+    refuses("model.init={kind: partial, from: x.safetensors}", LN_ECONFIG, "no cut points");
     refuses("model.init={kind: all, from: /nowhere/x.safetensors}", LN_ENOENT, "/nowhere/x.safetensors");
     refuses("train.epoch=3", LN_ECONFIG, "train.epochs");
 }

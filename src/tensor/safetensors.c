@@ -342,6 +342,9 @@ static int read_file(struct ln__safe *safe, const unsigned char *data, size_t si
     uint64_t header = 0;
     for (int i = 0; i < 8; i++)
         header |= (uint64_t)data[i] << (8 * i);
+    if (memcmp(data, "PK\3\4", 4) == 0)
+        return BAD("%s: not safetensors: a zip archive, as PyTorch's .pt and .pth are; safetensors.torch.save_file writes what is read here",
+                   safe->name);
     if (header > LN__SAFE_HEADER_MAX)
         return BAD("%s: not safetensors: a header of %" PRIu64 " bytes; expected at most %u", safe->name, header, LN__SAFE_HEADER_MAX);
     if (header > size - 8)

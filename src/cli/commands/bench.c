@@ -71,6 +71,8 @@ static int bench_kernels(struct ln__cli *cli, const char *filter, int batch, lon
             code = bench_set(ln__kset_bf16(set[i]), filter, batch, pool, table, fault);
     }
     ln__pool_free(pool);
+    if (!code && filter && ln__table_rows(table) == 0)
+        code = ln_fault_set(fault, LN_ECONFIG, "bench kernels %.40s: no kernel's name has that in it", filter);
     int unsaid = ln__table_print(table, cli);
     return code ? code : unsaid;
 }
@@ -173,6 +175,8 @@ static int run(struct ln__cli *cli, int argc, char **argv)
         return failed;
     if (threads > 256 || batch > 65536 || seconds > 3600)
         return ln__cli_usage("bench", "at most 256 threads, batches of 65536 and 3600 seconds");
+    if (kernels && !sparsity)
+        return ln__cli_usage("bench", "--kernels: says how --sparsity runs, which is not given");
     struct ln_fault fault = {0};
     int code;
     if (strcmp(words.item[0], "steps") == 0)
@@ -194,6 +198,8 @@ static int run(struct ln__cli *cli, int argc, char **argv)
         code = ln__bench_sparse_steps(cli, threads, batch, &fault);
     else if (strcmp(words.item[0], "sim") == 0)
         code = bench_sim(cli, &sets, dir, threads, &fault);
+    else if (strcmp(words.item[0], "sparse") == 0)
+        return ln__cli_usage("bench", "sparse %.40s: expected nothing or layers behind sparse", words.item[1]);
     else
         return ln__cli_usage("bench", "%.40s: no such bench; there are kernels, sim, sparse, sparse layers and steps", words.item[0]);
     return code ? ln__cli_fail(code, &fault) : LN__EXIT_DONE;

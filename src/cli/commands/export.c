@@ -16,11 +16,11 @@ static int run(struct ln__cli *cli, int argc, char **argv)
     const char *dot = out ? strrchr(out, '.') : NULL;
     if (!out)
         return ln__cli_usage("export", "export: --out FILE must be given");
-    if (!format)
-        format = dot ? dot + 1 : "";
-    bool onnx = strcmp(format, "onnx") == 0;
-    if (!onnx && strcmp(format, "safetensors") != 0)
-        return ln__cli_usage("export", "--format %.40s: expected safetensors or onnx", format);
+    const char *wanted = format ? format : dot ? dot + 1 : "";
+    bool onnx = strcmp(wanted, "onnx") == 0;
+    if (!onnx && strcmp(wanted, "safetensors") != 0)
+        return format ? ln__cli_usage("export", "--format %.40s: expected safetensors or onnx", format)
+                      : ln__cli_usage("export", "--out %.100s: ends neither in .safetensors nor in .onnx; give --format", out);
     char path[PATH_MAX];
     struct ln_fault fault = {0};
     struct ln__weights weights = {0};
@@ -34,7 +34,7 @@ static int run(struct ln__cli *cli, int argc, char **argv)
     struct stat about;
     char size[32];
     if (!code && !cli->quiet && stat(out, &about) == 0)
-        printf("%s: %s as %s, %s\n", out, weights.about.model.plugin->name, format, ln__show_bytes((double)about.st_size, size));
+        printf("%s: %s as %s, %s\n", out, weights.about.model.plugin->name, wanted, ln__show_bytes((double)about.st_size, size));
     ln__weights_close(&weights);
     return code ? ln__cli_fail(code, &fault) : LN__EXIT_DONE;
 }

@@ -138,6 +138,9 @@ static int run_wish(struct ln__cli *cli, const struct wish *wish, double noise, 
     struct ln__blobs *blobs = NULL;
     struct ln__env env = {0};
     struct job job = {.cli = cli, .wish = wish, .env = &env, .noise = noise};
+    char path[PATH_MAX];
+    if (wish->out && (ln__file_join(path, sizeof path, wish->out, "recipe.yaml") || !ln__file_exists(path)))
+        return ln_fault_set(fault, LN_ECONFIG, "--out %.200s: no run's folder, it has no recipe.yaml", wish->out);
     int code = ln__loaded_open(cli, wish->recipe, &wish->sets, &loaded, fault);
     if (code)
         return code;
@@ -153,9 +156,14 @@ static int run_wish(struct ln__cli *cli, const struct wish *wish, double noise, 
         job.rows = json_array();
         code = probe_all(&job, fault);
         ln__progress_end();
+        if (!code && json_array_size(job.rows) == 0)
+            code = ln_fault_set(fault, LN_ECONFIG, "%s has no cut point from whose activations pictures can be drawn",
+                                loaded.recipe.model.name.plugin->name);
         int unsaid = ln__table_print(job.table, cli);
         if (!code && wish->out)
             code = save(&job, fault);
+        if (!code && wish->out)
+            ln__log(LN__LOG_INFO, "%s/leak.json and report.html", wish->out);
         code = code ? code : unsaid;
         json_decref(job.rows);
         json_decref(job.original);

@@ -114,6 +114,8 @@ static int run(struct ln__cli *cli, int argc, char **argv)
         return failed;
     if (threads > 256 || batch > 65536 || classes > 100000)
         return ln__cli_usage("profile", "at most 256 threads, batches of 65536 and 100000 classes");
+    if (kernels && !sparsity)
+        return ln__cli_usage("profile", "--kernels: says how --sparsity runs, which is not given");
     const struct ln__kset *kset = isa ? ln__kset_named(isa) : cli->kset;
     if (!kset)
         return ln__cli_usage("profile", "--isa: no kernels named %.40s on this processor", isa);

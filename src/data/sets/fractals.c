@@ -312,7 +312,7 @@ static int open_set(const void *chosen, const char *dir, struct ln__set *out, st
     out->h = out->w = (int)o->size;
     out->classes = (int)o->classes;
     if (code == 0 && (double)o->classes * (double)(o->per_class + o->test_per_class) * out->c * (double)(o->size * o->size) > 8e9)
-        code = ln_fault_set(fault, LN_EBUDGET, "fractals: more than 8 GB of pixels; lower classes, per_class or size");
+        code = ln_fault_set(fault, LN_ECONFIG, "data.set: fractals: more than 8 GB of pixels; lower classes, per_class or size");
     if (code == 0)
         code = ln__own_block(out, (size_t)o->classes, sizeof *ifs, &ifs, fault);
     if (code == 0)

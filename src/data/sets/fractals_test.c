@@ -74,7 +74,7 @@ static void refuses_what_cannot_be(void **state)
     (void)state;
     struct ln__set set;
     struct ln_fault fault;
-    assert_int_equal(scratch_open(&ln__dataset_fractals, "{classes: 10000, per_class: 100000}", &set, &fault), LN_EBUDGET);
+    assert_int_equal(scratch_open(&ln__dataset_fractals, "{classes: 10000, per_class: 100000}", &set, &fault), LN_ECONFIG);
     assert_fault_has(fault, "lower classes");
     ln__mem_fail_at(4);
     assert_int_equal(scratch_open(&ln__dataset_fractals, "{classes: 2, per_class: 1}", &set, &fault), LN_ENOMEM);

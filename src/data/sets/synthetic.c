@@ -104,7 +104,7 @@ static int open_set(const void *chosen, const char *dir, struct ln__set *out, st
     struct blob *blob;
     int code = ln__own_init(out, "synthetic", fault);
     if (code == 0 && (double)(o->train + o->test) * (double)(o->channels * o->height * o->width) > 8e9)
-        code = ln_fault_set(fault, LN_EBUDGET, "synthetic: more than 8 GB of pixels; lower train, test or the size");
+        code = ln_fault_set(fault, LN_ECONFIG, "data.set: synthetic: more than 8 GB of pixels; lower train, test or the size");
     if (code == 0)
         code = ln__own_block(out, (size_t)o->classes * BLOBS, sizeof *blob, &blob, fault);
     if (code)
