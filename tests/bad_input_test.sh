@@ -79,11 +79,11 @@ else
 fi
 
 # ---- what cannot be built or shown ----
-run 2 'model\.name: vgg11 on pictures of 3 x 7 x 7: ' --set model.name=vgg11 --set 'data.set={kind: synthetic, channels: 3, height: 7, width: 7}'
-run 2 'train\.memory_mb: logreg with batch 10 needs ' --set train.memory_mb=1 --set 'data.set={kind: synthetic, channels: 3, height: 224, width: 224}'
+run 2 'model\.name: vgg11 on pictures of 3 x 7 x 7: ' --set model.name=vgg11 --set 'data.set={kind: synthetic, channels: 3, height: 7, width: 7, train: 64, test: 8}'
+run 2 'train\.memory_mb: logreg with batch 10 needs ' --set train.memory_mb=1 --set 'data.set={kind: synthetic, channels: 3, height: 224, width: 224, train: 64, test: 8}'
 run 2 'data\.set: synthetic: more than 8 GB' --set 'data.set={kind: synthetic, train: 1000000, height: 1000, width: 1000}'
 run 2 'logreg has no cut points; say kind: all' --set 'model.init={kind: partial, from: truncated.safetensors}'
-run 2 'give model\.init\.cut \(1\.\.3\)' --set model.name=cnn5x5 --set 'data.set={kind: synthetic, channels: 3, height: 16, width: 16}' \
+run 2 'give model\.init\.cut \(1\.\.3\)' --set model.name=cnn5x5 --set 'data.set={kind: synthetic, channels: 3, height: 16, width: 16, train: 64, test: 8}' \
     --set 'model.init={kind: partial, from: truncated.safetensors}'
 printf 'PK\003\004 and so on' >torch.pth
 refuses 1 'torch\.pth: not safetensors: a zip archive, as PyTorch' "$LINNET" import torch.pth --model cnn5x5 -o new.safetensors
