@@ -18,6 +18,7 @@ static struct {
     enum ln__log_form form; /* LN__LOG_AUTO until the first use */
     bool drawn;             /* a bar stands at the cursor */
     char what[64];          /* of the bar that runs; "" none */
+    char unit[24];
     double begun_s, begun_done, shown_s;
     char bar[512]; /* as last drawn, to draw it again below a log line */
 } state = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = LN__LOG_INFO};
@@ -34,6 +35,15 @@ void ln__log_setup(enum ln__log_level level, enum ln__log_form form)
     state.level = level;
     state.form = form;
     pthread_mutex_unlock(&state.lock);
+}
+
+enum ln__log_level ln__log_level(enum ln__log_level level)
+{
+    pthread_mutex_lock(&state.lock);
+    enum ln__log_level before = state.level;
+    state.level = level;
+    pthread_mutex_unlock(&state.lock);
+    return before;
 }
 
 /* text as a JSON string; control characters and bytes beyond ASCII that are no UTF-8 would break a reader, so the former are escaped and
@@ -108,6 +118,18 @@ static void print_time(double seconds, char *out, size_t room)
         snprintf(out, room, "%ld:%02ld", minutes, rest);
 }
 
+/* Whole numbers as they are, others to a thousandth of the total: 0.00942768 of 50 is 0.01. */
+static void print_done(double done, double total, char *out, size_t room)
+{
+    int digits = 0;
+    for (double step = 1000; step > total && digits < 9; step /= 10)
+        digits++;
+    if (done == floor(done) || total <= 0)
+        snprintf(out, room, "%.10g", done);
+    else
+        snprintf(out, room, "%.*f", digits, done);
+}
+
 static size_t terminal_width(void)
 {
     struct winsize size;
@@ -120,23 +142,24 @@ static void describe(char *out, size_t room, const char *unit, double done, doub
 {
     char left[64] = "", speed[64] = "", drawn[64] = "";
     if (rate > 0) {
-        snprintf(speed, sizeof speed, rate < 10 ? " %.2f %.20s/s" : " %.0f %.20s/s", rate, unit);
+        snprintf(speed, sizeof speed, rate < 0.1 ? " %.2g %.20s/s" : rate < 10 ? " %.2f %.20s/s" : " %.0f %.20s/s", rate, unit);
         if (total > done) {
             char time_left[48];
             print_time((total - done) / rate, time_left, sizeof time_left);
             snprintf(left, sizeof left, ", %s left", time_left);
         }
     }
-    char count[64];
+    char count[64], shown[32];
+    print_done(done, total, shown, sizeof shown);
     if (total > 0)
-        snprintf(count, sizeof count, "%.10g/%.10g", done, total);
+        snprintf(count, sizeof count, "%s/%.10g", shown, total);
     else
-        snprintf(count, sizeof count, "%.10g %.20s", done, unit);
+        snprintf(count, sizeof count, "%s %.20s", shown, unit);
     size_t words = strlen(state.what) + 1 + strlen(count) + strlen(speed) + strlen(left) + (*note ? 2 : 0) + strlen(note);
     size_t wide = room > words + 4 ? room - words - 4 : 0; /* and 3 for its ends, 1 for the 0 */
     if (bar && total > 0 && wide >= 5) {
-        int all = wide < BAR_WIDTH ? (int)wide : BAR_WIDTH, full = (int)(all * (done < total ? done / total : 1));
-        snprintf(drawn, sizeof drawn, " |%.*s%.*s|", full, "####################", all - full, "--------------------");
+        int width = wide < BAR_WIDTH ? (int)wide : BAR_WIDTH, full = (int)(width * (done < total ? done / total : 1));
+        snprintf(drawn, sizeof drawn, " |%.*s%.*s|", full, "####################", width - full, "--------------------");
     }
     snprintf(out, room, "%s %s%s%s%s%s%s", state.what, count, drawn, speed, left, *note ? ", " : "", note);
 }
@@ -146,11 +169,15 @@ void ln__progress(const char *what, const char *unit, double done, double total,
     pthread_mutex_lock(&state.lock);
     settle_form();
     double now = ln__clock_mono();
-    if (strncmp(state.what, what, sizeof state.what - 1) != 0) {
+    bool begins = strncmp(state.what, what, sizeof state.what - 1) != 0;
+    if (begins) {
         snprintf(state.what, sizeof state.what, "%s", what);
+        state.shown_s = -1e9;
+    }
+    if (begins || strncmp(state.unit, unit, sizeof state.unit - 1) != 0) {
+        snprintf(state.unit, sizeof state.unit, "%s", unit);
         state.begun_s = now;
         state.begun_done = done;
-        state.shown_s = -1e9;
     }
     bool last = total > 0 && done >= total;
     double gap = state.form == LN__LOG_BAR ? BAR_EVERY_S : LINE_EVERY_S;

@@ -11,9 +11,12 @@ enum ln__log_level { LN__LOG_ERROR, LN__LOG_WARN, LN__LOG_INFO, LN__LOG_DEBUG };
 enum ln__log_form { LN__LOG_AUTO, LN__LOG_PLAIN, LN__LOG_BAR, LN__LOG_JSON };
 
 void ln__log_setup(enum ln__log_level level, enum ln__log_form form);
+/* Sets the level alone and returns the one before: what is tried, not done, keeps its words to itself. */
+enum ln__log_level ln__log_level(enum ln__log_level level);
 void ln__log(enum ln__log_level level, const char *format, ...) LN_PRINTF(2, 3);
 
-/* One bar at a time. total 0: unknown. note is a short text at its end ("accuracy 61.3 %"), may be "". */
+/* One bar at a time. total 0: unknown. note is a short text at its end ("accuracy 61.3 %"), may be "". The rate is that since the bar, or another unit
+ * under it, began. */
 void ln__progress(const char *what, const char *unit, double done, double total, const char *note);
 void ln__progress_end(void);
 

@@ -116,6 +116,45 @@ static void bar(void **state)
     assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
+/* Another unit under one bar: the count is rounded, the rate and what is left begin anew with it. */
+static void unit_lines(void)
+{
+    ln__log_setup(LN__LOG_INFO, LN__LOG_JSON);
+    ln__progress("training", "rounds", 0, 1e9, "");
+    double begun = ln__clock_mono();
+    while (!(ln__clock_mono() > begun)) /* else there is no rate */
+        continue;
+    ln__progress("training", "rounds", 1e9, 1e9, "");
+    ln__progress("training", "fleet s", 50, 50, "");
+    ln__progress_end();
+    ln__log_setup(LN__LOG_INFO, LN__LOG_BAR);
+    ln__progress("training", "fleet s", 0.00942768, 50, "accuracy 61.3 %");
+    ln__progress_end();
+    ln__progress("training", "rounds", 3.3333333333, 2000, "");
+    ln__progress_end();
+}
+
+static void units(void **state)
+{
+    (void)state;
+    capture(unit_lines);
+    char *first = strstr(text, "\"done\":1000000000,"), *second = strstr(text, "\"done\":50,");
+    assert_non_null(first);
+    assert_non_null(second);
+    assert_true(strtod(strstr(first, "\"rate\":") + 7, NULL) > 0);
+    assert_true(strtod(strstr(second, "\"rate\":") + 7, NULL) == 0);
+    assert_non_null(strstr(text, "\ntraining 0.01/50 |--------------------|, accuracy 61.3 %\n"));
+    assert_non_null(strstr(text, "\ntraining 3/2000 |--------------------|\n"));
+}
+
+static void levels(void **state)
+{
+    (void)state;
+    ln__log_setup(LN__LOG_DEBUG, LN__LOG_PLAIN);
+    assert_int_equal(ln__log_level(LN__LOG_ERROR), LN__LOG_DEBUG);
+    assert_int_equal(ln__log_level(LN__LOG_INFO), LN__LOG_ERROR);
+}
+
 static void clocks(void **state)
 {
     (void)state;
@@ -126,6 +165,7 @@ static void clocks(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(plain), cmocka_unit_test(json), cmocka_unit_test(bar), cmocka_unit_test(clocks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(plain), cmocka_unit_test(json),   cmocka_unit_test(bar),
+                                       cmocka_unit_test(units), cmocka_unit_test(levels), cmocka_unit_test(clocks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

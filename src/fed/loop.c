@@ -177,7 +177,7 @@ static void show(const struct ln_run *run)
     const struct ln__recipe *recipe = run->env->recipe;
     double horizon = recipe->stop.time_s, rounds = (double)recipe->train.rounds;
     if (horizon > 0 && ln__run_time(run) / horizon > run->progress / rounds)
-        ln__progress("training", "s of the fleet's clock", ln__run_time(run), horizon, note);
+        ln__progress("training", "fleet s", ln__run_time(run), horizon, note);
     else
         ln__progress("training", "rounds", run->progress, rounds, note);
 }
