@@ -29,6 +29,15 @@ run tiny.yaml --out conv-1 "${conv[@]}" --set fleet.threads=1 >/dev/null
 run tiny.yaml --out conv-3 "${conv[@]}" --set fleet.threads=3 >/dev/null
 same conv-1 conv-3
 
+# What is told of no client names none.
+run tiny.yaml --out ecofl --set strategy=ecofl >/dev/null
+python3 - <<'END' || fail "clients in trace.jsonl"
+import json
+rows = [json.loads(line) for line in open("ecofl/trace.jsonl")]
+assert any(row["what"] == "grouped" for row in rows)
+assert all(("client" in row) == (row["what"] != "grouped") and row.get("client", 0) < 1000 for row in rows)
+END
+
 # The resolved recipe gives the same run again; a finished run resumes to itself; another seed differs.
 run one/recipe.yaml --out again >/dev/null
 same one again

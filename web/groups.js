@@ -4,7 +4,7 @@
   "use strict";
   const data = JSON.parse(document.getElementById("data").textContent);
   const kinds = new Set(["grouped", "skew", "latency", "joined", "moved", "dropped", "rejoined", "group_latency", "group_skew"]);
-  const rows = (Array.isArray(data.trace) ? data.trace : []).filter((row) => kinds.has(row.what) && Number.isFinite(row.client) && Number.isFinite(row.time_s));
+  const rows = (Array.isArray(data.trace) ? data.trace : []).filter((row) => kinds.has(row.what) && (row.what === "grouped" || Number.isFinite(row.client)) && Number.isFinite(row.time_s));
   const before = document.getElementById("trace-card");
   if (!before || !rows.some((row) => row.what === "skew")) return;
   const { make, time, words } = Linnet;

@@ -125,7 +125,7 @@ int ln_run_make(struct ln_run *run, float **values,
 struct ln_blob *ln_blob_ref(struct ln_blob *blob);
 void ln_blob_unref(struct ln_blob *blob);
 
-/* Figures a strategy adds to metrics.jsonl's next line ("groups": 5), and events it tells the report ("moved", client, group). */
+/* Figures a strategy adds to metrics.jsonl's next line ("groups": 5), and events it tells the report ("moved", client, group; client UINT32_MAX: of none). */
 void ln_run_note(struct ln_run *run, const char *name, double value);
 void ln_run_trace(struct ln_run *run, const char *what, uint32_t client, double value);
 

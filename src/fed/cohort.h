@@ -13,7 +13,7 @@
 
 #define LN__GROUPS_MAX 64
 #define LN__NO_GROUP UINT32_MAX
-#define LN__CLIENT_NONE UINT32_MAX /* the client of draws that belong to no client */
+#define LN__CLIENT_NONE UINT32_MAX /* the client of draws and of told events that belong to no client */
 
 enum ln__cohort_phase { LN__COHORT_IDLE, LN__COHORT_TRAINING, LN__COHORT_SUMMING, LN__COHORT_READY, LN__COHORT_MIXING };
 

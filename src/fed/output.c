@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "fed/about.h"
+#include "fed/cohort.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -182,7 +183,8 @@ void ln_run_trace(struct ln_run *run, const char *what, uint32_t client, double 
     put_real(line, "time_s", ln_run_now(run));
     put_real(line, "round", run->progress);
     json_object_set_new(line, "what", json_string(what));
-    put_count(line, "client", client);
+    if (client != LN__CLIENT_NONE)
+        put_count(line, "client", client);
     put_real(line, "value", value);
     if (write_line(run, run->trace_file, &run->trace_size, line) && !run->warned) {
         run->warned = true;
