@@ -100,15 +100,17 @@ static int init_from(const struct ln__env *env, const char *path, struct ln__seg
     return error ? ln_fault_set(fault, error, "model.init.from: %s", why.text) : LN_OK;
 }
 
-static int init(struct ln__env *env, int method_cut, struct ln_fault *fault)
+static int init(struct ln__env *env, int method_cut, bool draw, struct ln_fault *fault)
 {
     const struct ln__recipe *recipe = env->recipe;
     env->initial = ln__mem_zero(env->state, sizeof(float));
     if (!env->initial)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for a model of %zu values", env->state);
-    ln__graph_init(env->graph, (uint64_t)recipe->seed, env->initial);
-    ln__sparse_init(env->graph, &recipe->sparsity, env->initial);
-    if (env->side)
+    if (draw) {
+        ln__graph_init(env->graph, (uint64_t)recipe->seed, env->initial);
+        ln__sparse_init(env->graph, &recipe->sparsity, env->initial);
+    }
+    if (draw && env->side)
         ln__graph_init(env->side, (uint64_t)recipe->seed ^ SIDE_SEED, env->initial + ln__graph_state(env->graph));
     if (recipe->model.init.kind == LN__INIT_RANDOM)
         return recipe->model.init.from[0]
@@ -135,15 +137,20 @@ const struct ln__kset *ln__recipe_kset(const struct ln__recipe *recipe, const st
     return recipe->train.compute == LN__COMPUTE_BF16 ? ln__kset_bf16(kset) : ln__kset_float(kset);
 }
 
-static int open_data(struct ln__env *env, struct ln_fault *fault)
+static int open_data(struct ln__env *env, const struct ln__set *set, struct ln_fault *fault)
 {
     const struct ln__recipe *recipe = env->recipe;
     if (recipe->train.sample > recipe->data.clients)
         return ln_fault_set(fault, LN_ECONFIG, "train.sample: %lld clients a round of %lld (data.clients)", (long long)recipe->train.sample,
                             (long long)recipe->data.clients);
-    int error = ln__set_open(&recipe->data.set, recipe->data.dir, &env->set, fault);
+    int error = set ? LN_OK : ln__set_open(&recipe->data.set, recipe->data.dir, &env->set, fault);
     if (error)
         return error;
+    if (set) {
+        env->set = *set;
+        env->set.own = NULL; /* whoever opened it closes it */
+        env->set.close = NULL;
+    }
     if (recipe->model.classes && recipe->model.classes < env->set.classes)
         return ln_fault_set(fault, LN_ECONFIG, "model.classes: %lld; data set %s has %d", (long long)recipe->model.classes, env->set.name,
                             env->set.classes);
@@ -264,19 +271,17 @@ static int check_memory(struct ln__env *env, struct ln_fault *fault)
     return error;
 }
 
-int ln__env_open(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, struct ln__blobs *blobs,
-                 struct ln__env *out, struct ln_fault *fault)
+/* set, draw: as in ln__env_check; a set of its own, and the first weights, are what a run needs. */
+static int open_all(struct ln__env *out, const struct ln__set *set, bool draw, struct ln_fault *fault)
 {
-    *out = (struct ln__env){
-        .recipe = recipe, .catalog = catalog, .kset = ln__recipe_kset(recipe, kset), .blobs = blobs, .peers = (uint32_t)recipe->data.clients};
     struct ln__method_needs needs = {0};
-    int error = open_data(out, fault);
+    int error = open_data(out, set, fault);
     if (!error)
         error = open_model(out, fault);
     if (!error)
         error = open_method(out, &needs, fault);
     if (!error)
-        error = init(out, needs.cut, fault);
+        error = init(out, needs.cut, draw, fault);
     if (!error)
         error = check_sparsity(out, fault);
     if (!error)
@@ -285,6 +290,24 @@ int ln__env_open(const struct ln__recipe *recipe, const struct ln_catalog *catal
         error = check_memory(out, fault);
     if (error)
         ln__env_close(out);
+    return error;
+}
+
+int ln__env_open(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, struct ln__blobs *blobs,
+                 struct ln__env *out, struct ln_fault *fault)
+{
+    *out = (struct ln__env){
+        .recipe = recipe, .catalog = catalog, .kset = ln__recipe_kset(recipe, kset), .blobs = blobs, .peers = (uint32_t)recipe->data.clients};
+    return open_all(out, NULL, true, fault);
+}
+
+int ln__env_check(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, const struct ln__set *set,
+                  struct ln_fault *fault)
+{
+    struct ln__env env = {.recipe = recipe, .catalog = catalog, .kset = ln__recipe_kset(recipe, kset), .peers = (uint32_t)recipe->data.clients};
+    int error = open_all(&env, set, false, fault);
+    if (!error)
+        ln__env_close(&env);
     return error;
 }
 

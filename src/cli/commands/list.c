@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define MATRIX_MAX 64
+#define WHY_MAX (4u << 20)
 
 /* ---- what goes with what, by trying ---- */
 /* The kinds that a run multiplies, and the recipe's key for each. The rest are open to all. */
@@ -19,6 +20,15 @@ enum { FACTORS = sizeof factor / sizeof *factor };
 struct member {
     int factor;
     const char *name;
+    bool sparse; /* an update of trainings with a sparsity: it is tried with swat where the pair says nothing else */
+};
+
+struct matrix {
+    struct ln__cli *cli;
+    struct member member[MATRIX_MAX];
+    int count;
+    struct ln__set set; /* of all trials */
+    enum ln__log_level level;
 };
 
 static int collect(const struct ln__cli *cli, struct member *out)
@@ -26,95 +36,144 @@ static int collect(const struct ln__cli *cli, struct member *out)
     int count = 0;
     for (int f = 0; f < FACTORS; f++) {
         for (size_t i = 0; i < cli->catalog->of[factor[f].kind].count && count < MATRIX_MAX; i++)
-            out[count++] = (struct member){f, cli->catalog->of[factor[f].kind].item[i]->name};
+            out[count++] = (struct member){f, cli->catalog->of[factor[f].kind].item[i]->name, false};
     }
     return count;
 }
 
-/* Whether a tiny run of both would be taken; the refusal goes into fault. A plug-in whose options have no defaults is tried with the first
- * options it takes. */
-static bool fits(const struct ln__cli *cli, const struct member *a, const struct member *b, struct ln_fault *fault)
+/* The recipe of a trial; without members, that of all. */
+static int bind_trial(const struct ln__cli *cli, const struct member *const member[2], struct ln__conf **conf, struct ln__recipe *recipe,
+                      struct ln_fault *fault)
 {
     static const char base[] =
         "model: {name: cnn5x5}\ndata: {set: {kind: synthetic, train: 64, test: 16}, clients: 4}\ntrain: {sample: 2, rounds: 1}\n";
-    struct ln__conf *conf = NULL;
-    struct ln__recipe recipe;
-    struct ln__blobs *blobs = NULL;
-    struct ln__env env;
-    int code = ln__conf_parse(base, sizeof base - 1, "matrix", &conf, fault);
-    const struct member *member[] = {a, b};
-    for (int i = 0; i < 2 && !code; i++) {
+    int code = ln__conf_parse(base, sizeof base - 1, "matrix", conf, fault);
+    if (!code && member && (member[0]->sparse || member[1]->sparse))
+        code = ln__conf_set(*conf, "sparsity=swat", fault);
+    for (int i = 0; member && i < 2 && !code; i++) {
         char text[160];
         snprintf(text, sizeof text, "%s=%s", factor[member[i]->factor].key, member[i]->name);
-        code = ln__conf_set(conf, text, fault);
+        code = ln__conf_set(*conf, text, fault);
     }
-    if (!code)
-        code = ln__conf_bind(conf, cli->catalog, ln__recipe_options, sizeof recipe, &recipe, fault);
-    if (!code)
-        code = ln__blobs_open(NULL, 0, &blobs, fault);
-    if (!code)
-        code = ln__env_open(&recipe, cli->catalog, cli->kset, blobs, &env, fault);
-    bool good = code == LN_OK;
-    if (good)
-        ln__env_close(&env);
-    ln__blobs_close(blobs);
-    ln__conf_free(conf);
-    return good;
+    return code ? code : ln__conf_bind(*conf, cli->catalog, ln__recipe_options, sizeof *recipe, recipe, fault);
 }
 
-static int print_pairs(struct ln__cli *cli, const struct member *member, int count)
+/* Whether a tiny run of both would be taken; the refusal goes into fault. */
+static bool fits(const struct matrix *matrix, const struct member *a, const struct member *b, struct ln_fault *fault)
+{
+    struct ln__conf *conf = NULL;
+    struct ln__recipe recipe;
+    int code = bind_trial(matrix->cli, (const struct member *const[]){a, b}, &conf, &recipe, fault);
+    if (!code)
+        code = ln__env_check(&recipe, matrix->cli->catalog, matrix->cli->kset, &matrix->set, fault);
+    ln__conf_free(conf);
+    return code == LN_OK;
+}
+
+/* An update that is refused by itself, and taken with a sparsity, wants one. */
+static void find_sparse(struct matrix *matrix)
+{
+    for (int i = 0; i < matrix->count; i++) {
+        struct ln_fault fault = {0};
+        struct member *one = &matrix->member[i];
+        if (factor[one->factor].kind != LN_KIND_UPDATE || fits(matrix, one, one, &fault))
+            continue;
+        one->sparse = true;
+        one->sparse = fits(matrix, one, one, &fault);
+    }
+}
+
+static int open_matrix(struct ln__cli *cli, struct matrix *out, struct ln_fault *fault)
+{
+    struct ln__conf *conf = NULL;
+    struct ln__recipe recipe;
+    *out = (struct matrix){.cli = cli};
+    int code = bind_trial(cli, NULL, &conf, &recipe, fault);
+    if (!code)
+        code = ln__set_open(&recipe.data.set, recipe.data.dir, &out->set, fault);
+    ln__conf_free(conf);
+    if (code)
+        return code;
+    out->level = ln__log_level(LN__LOG_ERROR); /* nothing is to be said of runs that will not be */
+    out->count = collect(cli, out->member);
+    find_sparse(out);
+    return LN_OK;
+}
+
+static void close_matrix(struct matrix *matrix)
+{
+    ln__log_level(matrix->level);
+    ln__set_close(&matrix->set);
+}
+
+static int print_pairs(const struct matrix *matrix)
 {
     static const char *const columns[] = {"one", "other", "fits", "why not"};
     struct ln__table *table = ln__table_new(columns, 4);
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < matrix->count; i++) {
         for (int k = 0; k < i; k++) {
-            if (member[i].factor == member[k].factor)
+            const struct member *one = &matrix->member[k], *other = &matrix->member[i];
+            if (one->factor == other->factor)
                 continue;
             struct ln_fault fault = {0};
-            bool good = fits(cli, &member[k], &member[i], &fault);
-            ln__table_text(table, "%s %s", ln_kind_name(factor[member[k].factor].kind), member[k].name);
-            ln__table_text(table, "%s %s", ln_kind_name(factor[member[i].factor].kind), member[i].name);
+            bool good = fits(matrix, one, other, &fault);
+            ln__table_text(table, "%s %s", ln_kind_name(factor[one->factor].kind), one->name);
+            ln__table_text(table, "%s %s", ln_kind_name(factor[other->factor].kind), other->name);
             ln__table_text(table, "%s", good ? "yes" : "no");
             ln__table_text(table, "%s", good ? "" : fault.text);
         }
     }
-    return ln__table_print(table, cli) ? LN__EXIT_FAILED : LN__EXIT_DONE;
+    return ln__table_print(table, matrix->cli) ? LN__EXIT_FAILED : LN__EXIT_DONE;
 }
 
-static int print_matrix(struct ln__cli *cli)
+static int print_square(const struct matrix *matrix)
 {
-    struct member member[MATRIX_MAX];
-    int count = collect(cli, member);
-    if (cli->json)
-        return print_pairs(cli, member, count);
-    printf("What goes with what, found by trying each pair on a tiny run: + taken, - refused, . of one kind.\n\n");
-    char why[16][LN_FAULT_TEXT + 200];
-    int refused = 0;
-    for (int i = 0; i < count; i++) {
-        printf("%2d %-9s %-16s", i + 1, ln_kind_name(factor[member[i].factor].kind), member[i].name);
+    struct ln__buf why;
+    int width = 0, code = LN_OK;
+    ln__buf_init(&why, WHY_MAX);
+    for (int i = 0; i < matrix->count; i++) {
+        int size = (int)strlen(matrix->member[i].name);
+        width = size > width ? size : width;
+    }
+    printf("What goes with what, found by trying each pair on a tiny run: + taken, - refused, . of one kind. Updates that want a sparsity are tried "
+           "with swat.\n\n");
+    for (int i = 0; i < matrix->count; i++) {
+        const struct member *other = &matrix->member[i];
+        printf("%2d %-9s %-*s", i + 1, ln_kind_name(factor[other->factor].kind), width, other->name);
         for (int k = 0; k < i; k++) {
-            if (member[i].factor == member[k].factor) {
+            const struct member *one = &matrix->member[k];
+            if (one->factor == other->factor) {
                 printf("  .");
                 continue;
             }
             struct ln_fault fault = {0};
-            bool good = fits(cli, &member[k], &member[i], &fault);
-            if (!good && refused < 16)
-                snprintf(why[refused], sizeof why[0], "%s with %s: %s", member[i].name, member[k].name, fault.text);
-            refused += !good;
+            bool good = fits(matrix, one, other, &fault);
+            if (!good && !code)
+                code = ln__buf_print(&why, "%s with %s: %s\n", other->name, one->name, fault.text);
             printf("  %c", good ? '+' : '-');
         }
         putchar('\n');
     }
-    printf("%29s", "");
-    for (int k = 0; k + 1 < count; k++)
+    printf("%*s", 13 + width, "");
+    for (int k = 0; k + 1 < matrix->count; k++)
         printf(" %2d", k + 1);
     putchar('\n');
-    for (int i = 0; i < refused && i < 16; i++)
-        printf("%s%s\n", i ? "" : "\n", why[i]);
-    if (refused > 16)
-        printf("and %d more; --json says all\n", refused - 16);
-    return LN__EXIT_DONE;
+    if (why.size)
+        printf("\n%.*s", (int)why.size, (const char *)why.data);
+    ln__buf_fini(&why);
+    return code ? ln__cli_fail(code, NULL) : LN__EXIT_DONE;
+}
+
+static int print_matrix(struct ln__cli *cli)
+{
+    struct matrix matrix;
+    struct ln_fault fault = {0};
+    int code = open_matrix(cli, &matrix, &fault);
+    if (code)
+        return ln__cli_fail(code, &fault);
+    int end = cli->json ? print_pairs(&matrix) : print_square(&matrix);
+    close_matrix(&matrix);
+    return end;
 }
 
 /* ---- what exists ---- */
