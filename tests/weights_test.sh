@@ -32,6 +32,18 @@ refuses 2 'whole\.safetensors: exists; --resume' "$LINNET" pretrain train.yaml -
 refuses 2 'strategy: unknown key' "$LINNET" pretrain train.yaml -o new.safetensors --set strategy=fedavg
 refuses 1 'diverged in epoch' "$LINNET" pretrain train.yaml -o new.safetensors --set 'train.optimizer={kind: sgd, lr: 1000}'
 refuses 2 '--out FILE' "$LINNET" pretrain train.yaml
+# Where the file cannot be written is said before an epoch is spent, and no trace of the trial is left.
+refuses 1 'nodir/new\.safetensors: cannot write: No such file' "$LINNET" pretrain train.yaml -o nodir/new.safetensors
+! grep -q 'epoch 1' refusal.err || fail "an epoch was trained for nothing"
+mkdir folder
+refuses 2 'folder: a folder' "$LINNET" pretrain train.yaml -o folder --force
+if ((EUID != 0)); then
+    mkdir -m 555 readonly
+    refuses 1 'readonly/new\.safetensors: cannot write: Permission denied' "$LINNET" pretrain train.yaml -o readonly/new.safetensors
+    ! grep -q 'epoch 1' refusal.err || fail "an epoch was trained for nothing"
+fi
+! compgen -G 'whole.safetensors.*' | grep -v 'checkpoint$' || fail "a trial file was left"
+[[ $("$LINNET" pretrain train.yaml -o done.safetensors --resume --json --quiet | grep -c '"epoch"') == 4 ]] || fail "pretrain --json --quiet"
 head -c 3000 whole.safetensors.checkpoint >cut.safetensors.checkpoint
 refuses 1 'cut\.safetensors\.checkpoint: truncated' "$LINNET" pretrain train.yaml -o cut.safetensors --resume
 

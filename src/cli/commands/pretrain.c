@@ -4,12 +4,15 @@
 #include "fed/about.h"
 #include "nn/sparsity.h"
 #include "tensor/safetensors.h"
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define RECIPE_MAX (1u << 20)
 #define FORMAT "linnet-pretrain"
@@ -409,6 +412,22 @@ static int print_table(const struct job *job)
 
 /* ---- the command ---- */
 
+/* A file is made beside it and taken away again: nothing less tells of every folder whether it can be written to. */
+static int check_out(const char *out, struct ln_fault *fault)
+{
+    char probe[PATH_MAX + 8];
+    struct stat about;
+    if (stat(out, &about) == 0 && S_ISDIR(about.st_mode))
+        return ln_fault_set(fault, LN_ECONFIG, "%s: a folder; expected a file's name", out);
+    snprintf(probe, sizeof probe, "%s.XXXXXX", out);
+    int file = mkostemp(probe, O_CLOEXEC);
+    if (file < 0)
+        return ln_fault_errno(fault, "%s: cannot write", out);
+    close(file);
+    unlink(probe);
+    return LN_OK;
+}
+
 static int prepare(struct job *job, struct ln_fault *fault)
 {
     struct ln__safe *safe = NULL;
@@ -419,6 +438,8 @@ static int prepare(struct job *job, struct ln_fault *fault)
     if (!job->wish->resume && !job->wish->force && (begun || ln__file_exists(out)))
         return ln_fault_set(fault, LN_ECONFIG, "%s: exists; --resume goes on with that training, --force starts anew", out);
     int code = read_recipe(job, fault);
+    if (!code)
+        code = check_out(out, fault);
     if (!code && job->wish->resume && begun)
         code = open_checkpoint(job, &safe, fault);
     if (!code)
@@ -464,7 +485,7 @@ static int run(struct ln__cli *cli, int argc, char **argv)
                 job->set.name, job->set.split[LN__TRAIN].count, job->kset->name);
         code = train(job, &fault);
     }
-    bool unsaid = !code && !cli->quiet && print_table(job);
+    bool unsaid = !code && (!cli->quiet || cli->json) && print_table(job);
     if (code == LN_EINTERRUPTED && job->epoch)
         ln__log(LN__LOG_ERROR, "stopped after epoch %" PRId64 ", saved; go on with: linnet pretrain %s -o %s --resume", job->epoch, wish.recipe,
                 wish.out);
