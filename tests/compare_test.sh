@@ -59,14 +59,30 @@ refuses 2 'empty value' "$LINNET" compare tiny.yaml --vary train.epochs=1, --out
 refuses 2 'seeds' "$LINNET" compare tiny.yaml --vary seed=1,2 --out never
 refuses 2 'all: holds a comparison.*--resume' "$LINNET" compare tiny.yaml --vary train.epochs=1,2 --out all
 refuses 1 'data_batch.*linnet data get cifar10' "$LINNET" compare tiny.yaml --vary train.epochs=1,2 --out never --set data.set=cifar10 --set data.dir=nowhere
+# What only the last run would refuse, or would not find, too.
+refuses 2 'train\.sample: 100 clients' "$LINNET" compare tiny.yaml --vary strategy=fedavg --vary train.sample=2,100 --out never
+grep -q '^cannot be run: fedavg · 100$' refusal.err || fail "which run it is: $(cat refusal.err)"
+refuses 1 'data_batch.*linnet data get cifar10' "$LINNET" compare tiny.yaml --vary 'data.set={kind: synthetic},cifar10' --set data.dir=nowhere --out never
 [[ ! -e never ]] || fail "a comparison that never began left its folder behind"
+# The folder of a run is none for a comparison, nor the other way round.
+refuses 2 'alone: holds a run' "$LINNET" compare tiny.yaml --seeds 2 --out alone
+refuses 2 'alone: holds a run' "$LINNET" compare tiny.yaml --seeds 2 --out alone --force
+[[ ! -e alone/compare.json ]] || fail "a comparison was written into a run's folder"
+refuses 2 'seeds: holds a comparison' "$LINNET" run tiny.yaml --out seeds
+refuses 2 'seeds: holds a comparison' "$LINNET" run tiny.yaml --out seeds --force
+[[ ! -e seeds/recipe.yaml ]] || fail "a run was written into a comparison's folder"
 
 # ---- what ends a run early ----
 ended() { # NAME WHY SETTINGS...
     local name=$1 why=$2
     shift 2
-    "$LINNET" run tiny.yaml --out "$name" --quiet "$@" >/dev/null
+    "$LINNET" run tiny.yaml --out "$name" --quiet "$@" >ended.out
     grep -q "\"ended_by\": \"$why\"" "$name/summary.json" || fail "$name: $(grep ended_by "$name/summary.json"), expected $why"
+    if [[ $why == rounds ]]; then
+        ! grep -q 'is reached' ended.out || fail "$name: $(cat ended.out)"
+    else
+        grep -q "rounds (stop\.$why[a-z_]* is reached)" ended.out || fail "$name does not say what ended it: $(cat ended.out)"
+    fi
     cp "$name/summary.json" before
     "$LINNET" run tiny.yaml --out "$name" --quiet --resume "$@" >/dev/null
     cmp <(grep -v wall_s before | grep -v parallelism) <(grep -v wall_s "$name/summary.json" | grep -v parallelism) || fail "$name: another end after going on"

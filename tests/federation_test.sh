@@ -29,6 +29,13 @@ run tiny.yaml --out conv-1 "${conv[@]}" --set fleet.threads=1 >/dev/null
 run tiny.yaml --out conv-3 "${conv[@]}" --set fleet.threads=3 >/dev/null
 same conv-1 conv-3
 
+# The table is thinned and says so; JSON has every test, also with --quiet.
+"$LINNET" run tiny.yaml --out many --set train.rounds=40 --set eval.every=1 >many.out 2>/dev/null
+grep -q '^24 of 41 tests; all are in many/metrics\.jsonl$' many.out || fail "a thinned table: $(cat many.out)"
+[[ $(grep -c '^ *[0-9]* *[0-9.]* %' many.out) == 24 ]] || fail "a thinned table: $(cat many.out)"
+run tiny.yaml --out many --resume --set train.rounds=40 --set eval.every=1 --json >many.json
+python3 -c 'import json; assert [row["round"] for row in json.load(open("many.json"))] == list(range(41))' || fail "--json --quiet: $(head -5 many.json)"
+
 # What is told of no client names none.
 run tiny.yaml --out ecofl --set strategy=ecofl >/dev/null
 python3 - <<'END' || fail "clients in trace.jsonl"

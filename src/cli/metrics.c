@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include <jansson.h>
 #include <limits.h>
+#include <string.h>
 
 static void add_row(struct ln__table *table, const json_t *row)
 {
@@ -38,9 +39,24 @@ int ln__metrics_table(const struct ln__cli *cli, const char *dir, size_t most, s
         json_array_append_new(rows, row);
     fclose(file);
     struct ln__table *table = ln__table_new(columns, sizeof columns / sizeof *columns);
-    size_t count = json_array_size(rows), shown = count < most ? count : most;
+    size_t count = json_array_size(rows), shown = count < most || cli->json ? count : most;
     for (size_t i = 0; i < shown; i++)
         add_row(table, json_array_get(rows, shown < 2 ? count - 1 : i * (count - 1) / (shown - 1)));
     json_decref(rows);
-    return ln__table_print(table, cli);
+    int code = ln__table_print(table, cli);
+    if (!code && shown < count)
+        printf("%zu of %zu tests; all are in %s\n", shown, count, path);
+    return code;
+}
+
+const char *ln__metrics_ended(const char *dir)
+{
+    static const char *const why[][2] = {{"accuracy", "stop.accuracy"}, {"bytes", "stop.bytes_mb"}, {"time", "stop.time_s"}};
+    char path[PATH_MAX];
+    json_t *summary = ln__file_join(path, sizeof path, dir, "summary.json") ? NULL : json_load_file(path, 0, NULL);
+    const char *ended = json_string_value(json_object_get(summary, "ended_by")), *key = NULL;
+    for (size_t i = 0; ended && i < sizeof why / sizeof *why; i++)
+        key = strcmp(ended, why[i][0]) == 0 ? why[i][1] : key;
+    json_decref(summary);
+    return key;
 }

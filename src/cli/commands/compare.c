@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DATA_MAX (1u << 20)
+
 struct job {
     struct ln__cli *cli;
     const char *recipe, *out;
@@ -35,8 +37,29 @@ static int run_folder(const struct job *job, size_t cell, int64_t seed, char out
     return size < 0 || size >= PATH_MAX ? ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", job->dir) : LN_OK;
 }
 
+/* The hash of the keys that say which data set it is and where. */
+static int data_of(const struct ln__recipe *recipe, struct ln__sha256 *out, struct ln_fault *fault)
+{
+    struct data {
+        struct ln_choice set;
+        const char *dir;
+    } data = {recipe->data.set, recipe->data.dir};
+    static const struct ln_option table[] = {{.key = "set", .type = LN_OPT_PLUGIN, .offset = offsetof(struct data, set), .kind = LN_KIND_DATASET},
+                                             {.key = "dir", .type = LN_OPT_TEXT, .offset = offsetof(struct data, dir)},
+                                             {0}};
+    struct ln__buf text;
+    ln__buf_init(&text, DATA_MAX);
+    int code = ln__conf_print(table, &data, &text);
+    if (code)
+        code = ln_fault_set(fault, code, "data: no memory for it");
+    else
+        ln__sha256_of(text.data, text.size, out);
+    ln__buf_fini(&text);
+    return code;
+}
+
 /* Every recipe is read before the first run begins: a misspelt value is said at once. */
-static int check_all(struct job *job, struct ln_fault *fault)
+static int read_all(struct job *job, struct ln__sha256 *data, struct ln_fault *fault)
 {
     for (size_t cell = 0; cell < job->grid.cells; cell++) {
         struct ln__loaded loaded;
@@ -48,6 +71,8 @@ static int check_all(struct job *job, struct ln_fault *fault)
         } else if (!code && cell == 0) {
             snprintf(job->dir, sizeof job->dir, "%s", job->out);
         }
+        if (!code)
+            code = data_of(&loaded.recipe, &data[cell], fault);
         ln__loaded_close(&loaded);
         if (code)
             return code;
@@ -59,6 +84,59 @@ static bool finished(const char *dir)
 {
     char path[PATH_MAX];
     return ln__file_join(path, sizeof path, dir, "summary.json") == 0 && ln__file_exists(path);
+}
+
+static bool all_finished(const struct job *job, size_t cell, int64_t seed)
+{
+    char dir[PATH_MAX];
+    for (long number = 0; number < job->seeds; number++) {
+        if (run_folder(job, cell, seed + number, dir, NULL) || !finished(dir))
+            return false;
+    }
+    return true;
+}
+
+/* What a run of the cell would refuse before it trains. *set is opened by the first cell that needs it. */
+static int check_cell(struct job *job, size_t cell, struct ln__set *set, bool *opened, struct ln_fault *fault)
+{
+    struct ln__loaded loaded;
+    int code = ln__grid_load(job->cli, &job->grid, cell, 0, job->recipe, &job->sets, &loaded, fault);
+    if (!code && !(job->resume && all_finished(job, cell, loaded.recipe.seed))) {
+        if (!*opened)
+            code = ln__set_open(&loaded.recipe.data.set, loaded.recipe.data.dir, set, fault);
+        *opened = !code;
+        enum ln__log_level level = ln__log_level(LN__LOG_ERROR); /* the run will say the rest */
+        if (!code)
+            code = ln__env_check(&loaded.recipe, job->cli->catalog, job->cli->kset, set, fault);
+        ln__log_level(level);
+    }
+    ln__loaded_close(&loaded);
+    return code;
+}
+
+/* Cells that cannot go together, or whose data are missing, are said before the first run begins too. A data set is opened once for all its cells. */
+static int check_all(struct job *job, const struct ln__sha256 *data, struct ln_fault *fault)
+{
+    bool done[LN__GRID_CELLS] = {false};
+    char label[LN__GRID_TEXT];
+    int code = LN_OK;
+    for (size_t first = 0; first < job->grid.cells && !code; first++) {
+        struct ln__set set = {0};
+        bool opened = false;
+        for (size_t cell = first; cell < job->grid.cells && !code; cell++) {
+            if (done[cell] || memcmp(&data[cell], &data[first], sizeof *data) != 0)
+                continue;
+            done[cell] = true;
+            code = check_cell(job, cell, &set, &opened, fault);
+            ln__progress_end();
+            ln__grid_label(&job->grid, cell, label);
+            if (code)
+                ln__log(LN__LOG_INFO, "cannot be run: %s", label);
+        }
+        if (opened)
+            ln__set_close(&set);
+    }
+    return code;
 }
 
 /* DIR/fedavg and DIR, where a run that never began left them empty. */
@@ -140,14 +218,25 @@ static int run_all(struct job *job, struct ln_fault *fault)
     return code;
 }
 
+static bool is_run(const char *dir)
+{
+    char path[PATH_MAX];
+    return ln__file_join(path, sizeof path, dir, "metrics.jsonl") == 0 && ln__file_exists(path);
+}
+
 static int compare(struct job *job)
 {
     struct ln_fault fault = {0};
+    struct ln__sha256 data[LN__GRID_CELLS];
     int code = ln__grid_open(&job->vary, &job->grid, &fault);
     if (!code)
-        code = check_all(job, &fault);
+        code = read_all(job, data, &fault);
+    if (!code && is_run(job->dir))
+        code = ln_fault_set(&fault, LN_ECONFIG, "%s: holds a run (metrics.jsonl); a comparison has a folder of its own", job->dir);
     if (!code && !job->resume && !job->force && ln__compare_is(job->dir))
         code = ln_fault_set(&fault, LN_ECONFIG, "%s: holds a comparison; --resume goes on with it, --force starts anew", job->dir);
+    if (!code)
+        code = check_all(job, data, &fault);
     if (!code) {
         ln__cli_catch_signals();
         code = run_all(job, &fault);

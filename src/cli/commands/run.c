@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/metrics.h"
+#include "dash/compare.h"
 #include "dash/report.h"
 #include "fleet/ranks.h"
 #include <limits.h>
@@ -21,9 +22,11 @@ static void print_end(const struct ln__cli *cli, const char *dir, const struct l
     char up[32], down[32], fleet[32], here[32];
     if (cli->json)
         return;
-    printf("accuracy %.2f %% after %g rounds, %s up, %s down, %s on the fleet's clock, %s here (%.2f tasks at a time): %s/report.html\n",
-           100 * last->accuracy, last->round, ln__show_bytes((double)last->bytes_up, up), ln__show_bytes((double)last->bytes_down, down),
-           ln__show_time(last->time_s, fleet), ln__show_time(last->wall_s, here), last->parallelism, dir);
+    const char *ended = ln__metrics_ended(dir);
+    printf("accuracy %.2f %% after %g rounds%s%s%s, %s up, %s down, %s on the fleet's clock, %s here (%.2f tasks at a time): %s/report.html\n",
+           100 * last->accuracy, last->round, ended ? " (" : "", ended ? ended : "", ended ? " is reached)" : "",
+           ln__show_bytes((double)last->bytes_up, up), ln__show_bytes((double)last->bytes_down, down), ln__show_time(last->time_s, fleet),
+           ln__show_time(last->wall_s, here), last->parallelism, dir);
 }
 
 static int finish(struct ln__cli *cli, const char *dir, int code, const struct ln__metrics *last, const struct ln_fault *why)
@@ -32,7 +35,7 @@ static int finish(struct ln__cli *cli, const char *dir, int code, const struct l
     struct ln_fault fault = {0};
     if (!code) {
         code = ln__report_write(dir, &fault);
-        int unsaid = cli->quiet ? LN_OK : ln__metrics_table(cli, dir, TABLE_ROWS, &fault);
+        int unsaid = cli->quiet && !cli->json ? LN_OK : ln__metrics_table(cli, dir, TABLE_ROWS, &fault);
         if (code || unsaid)
             return ln__cli_fail(code ? code : unsaid, &fault);
         print_end(cli, dir, last);
@@ -80,6 +83,8 @@ static int run_wish(struct ln__cli *cli, const struct wish *wish)
     bool resume = false;
     const struct ln__kset *kset = cli->kset;
     enum ln__rundir_mode mode = wish->resume ? LN__RUNDIR_RESUME : wish->force ? LN__RUNDIR_FORCE : LN__RUNDIR_NEW;
+    if (!code && ln__compare_is(dir))
+        code = ln_fault_set(&fault, LN_ECONFIG, "%s: holds a comparison (compare.json); a run has a folder of its own", dir);
     if (!code)
         code = ln__rundir_open(dir, mode, &loaded.recipe, &kset, &resume, &fault);
     if (code) {
