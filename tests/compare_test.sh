@@ -50,6 +50,12 @@ python3 -c 'import json; a = json.load(open("seeds.json")); assert len(a["cells"
 "$LINNET" compare tiny.yaml --vary 'strategy={kind: fedprox, mu: 0.1},{kind: fedprox, mu: 1}' --out braces "${short[@]}" >/dev/null
 [[ $(ls -d braces/*/ | wc -l) == 2 ]] || fail "values in braces: $(ls braces)"
 
+# The page of many long choices.
+many=$(seq -f '{kind: sgd, lr: 0.0%g, momentum: 0.9, weight_decay: 0.0005}' -s , 11 20)
+"$LINNET" compare tiny.yaml --vary "train.optimizer=$many" --out many --quiet --set train.rounds=1 >/dev/null
+node "$LINNET_SOURCE_DIR/tests/compare_page.js" many/report.html || fail "the page of many long choices"
+checks=$((checks + 1))
+
 # Refusals: before the first run, in a sentence.
 refuses 2 'fedavgg.*fedavg' "$LINNET" compare tiny.yaml --vary strategy.kind=fedavg,fedavgg --out never
 refuses 2 'train\.epoch.*did you mean.*epochs' "$LINNET" compare tiny.yaml --vary train.epoch=1,2 --out never

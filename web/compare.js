@@ -9,6 +9,15 @@
   const hidden = new Set();
   const color = (i) => `--c${i % 8}`;
   const dash = (i) => [undefined, [8, 4], [3, 3], [10, 3, 3, 3]][Math.floor(i / 8) % 4];
+  /* A curve's swatch: its colour, dashed as it is, so that the ninth is not the first again. */
+  function markOf(i) {
+    const node = make("i"), parts = dash(i) ?? [], ink = `var(${color(i)})`;
+    let at = 0;
+    const stops = parts.map((length, k) => `${k % 2 ? "transparent" : ink} ${at}px ${at += length}px`);
+    node.style.background = parts.length ? `repeating-linear-gradient(90deg, ${stops.join(", ")})` : ink;
+    return node;
+  }
+  const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1).trimEnd()}…` : text);
   const has = (key) => cells.some((cell) => cell.runs.some((run) => run.rows.some((row) => Number.isFinite(row[key]))));
 
   /* ---- head ---- */
@@ -19,8 +28,9 @@
   $("state").textContent = runs === wanted ? "finished" : `${runs} of ${wanted} runs`;
   $("state").className = runs === wanted ? "done" : "open";
   for (const key of data.keys) {
-    const chip = make("span", `${key} `);
-    chip.append(make("b", [...new Set(data.cells.map((cell) => cell.values[key]))].join(", ").slice(0, 200)));
+    const chip = make("span", `${key} `), values = [...new Set(data.cells.map((cell) => cell.values[key]))].join(", ");
+    chip.append(make("b", cut(values, 200)));
+    chip.title = values;
     $("choices").append(chip);
   }
   const seeds = make("span", "seeds ");
@@ -94,9 +104,8 @@
           tip.append(make("div", side.say + side.show(columns[0][index])));
           const lines = cells.map((cell, i) => [columns[3 * i + 1][index], columns[3 * i + 3][index], cell, i]).filter((line) => line[0] !== null && !hidden.has(line[3]));
           for (const [mean, high, cell, i] of lines.sort((a, b) => b[0] - a[0]).slice(0, 12)) {
-            const line = make("div"), mark = make("i");
-            mark.style.background = css(color(i));
-            line.append(mark, `${cell.label}: ${say(mean)}${cell.runs.length > 1 ? ` ± ${say(high - mean)}` : ""}`);
+            const line = make("div");
+            line.append(markOf(i), `${cell.label}: ${say(mean)}${cell.runs.length > 1 ? ` ± ${say(high - mean)}` : ""}`);
             tip.append(line);
           }
           tip.style.display = "block";
@@ -147,11 +156,10 @@
     $("against").append(button);
   }
   cells.forEach((cell, i) => {
-    const button = make("button"), mark = make("i");
+    const button = make("button");
     button.type = "button";
     button.setAttribute("aria-pressed", "true");
-    mark.style.background = `var(${color(i)})`;
-    button.append(mark, cell.label);
+    button.append(markOf(i), cell.label);
     button.addEventListener("click", () => {
       if (!hidden.delete(i)) hidden.add(i);
       button.setAttribute("aria-pressed", String(!hidden.has(i)));
@@ -171,19 +179,19 @@
     const row = table.createTHead().insertRow();
     for (const [label, kind] of labels) row.append(make("th", label, kind));
   }
-  const columns = [["accuracy", (cell) => cell.end?.accuracy, percent, 1]];
+  const columns = [["accuracy", (cell) => cell.end?.accuracy, percent, 1], ["from devices", (cell) => cell.end?.bytes_up, bytes, -1], ["to devices", (cell) => cell.end?.bytes_down, bytes, -1],
+    ["fleet time", (cell) => cell.end?.time_s, time, -1]];
+  (cells[0]?.targets ?? []).forEach((one, i) => columns.push([`time to ${+(100 * one.target).toFixed(1)} %`, (cell) => cell.targets?.[i]?.time_s, time, -1]));
   if (has("client_worst10")) columns.push(["median client", (cell) => cell.end?.client_median, percent, 1], ["worst tenth", (cell) => cell.end?.client_worst10, percent, 1]);
   columns.push(...["25 %", "50 %", "75 %"].map((label, i) => [`at ${label}`, (cell) => cell.checkpoints?.[i]?.accuracy, percent, 1]), ["last quarter", (cell) => cell.late?.accuracy, percent, 1]);
-  (cells[0]?.targets ?? []).forEach((one, i) => columns.push([`time to ${+(100 * one.target).toFixed(1)} %`, (cell) => cell.targets?.[i]?.time_s, time, -1]));
-  columns.push(["loss", (cell) => cell.end?.loss, (value) => [value.toFixed(3), ""], -1], ["from devices", (cell) => cell.end?.bytes_up, bytes, -1], ["to devices", (cell) => cell.end?.bytes_down, bytes, -1],
-    ["fleet time", (cell) => cell.end?.time_s, time, -1], ["computed in", (cell) => cell.end?.wall_s, time, 0]);
+  columns.push(["loss", (cell) => cell.end?.loss, (value) => [value.toFixed(3), ""], -1], ["computed in", (cell) => cell.end?.wall_s, time, 0]);
   head($("table"), [[data.keys.join(" · ") || "recipe", "text held"], ...columns.map((one) => [one[0], ""])]);
   const best = columns.map(([, of, , sign]) => (sign && cells.length > 1 ? Math.max(...cells.map((cell) => (of(cell) ? sign * of(cell).mean : -Infinity))) : null));
   const body = $("table").createTBody();
   cells.forEach((cell, i) => {
-    const row = body.insertRow(), first = cellOf(row, undefined, "text held"), mark = make("i");
-    mark.style.background = `var(${color(i)})`;
-    first.append(mark, cell.label);
+    const row = body.insertRow(), label = make("div");
+    label.append(markOf(i), cell.label);
+    cellOf(row, undefined, "text held").append(label);
     columns.forEach(([, of, show, sign], c) => {
       const value = of(cell);
       const node = cellOf(row, value ? words(show(value.mean)) : "–", value && best[c] !== null && sign * value.mean === best[c] ? "best" : "");
@@ -207,8 +215,18 @@
   }
   $("made").textContent = `Made by ${data.program}. Accuracy and loss are of the test split; checkpoints are shares of the rounds, each run's first test at or after them.`;
 
+  /* A table that goes on to the right fades there, and says so. */
+  const wide = $("wide"), scroll = wide.firstElementChild;
+  function fade() {
+    const rest = scroll.scrollWidth - scroll.clientWidth;
+    wide.classList.toggle("on", rest - scroll.scrollLeft > 1);
+    $("wide-note").hidden = rest <= 1;
+  }
+  scroll.addEventListener("scroll", fade, { passive: true });
+
   drawAll();
+  fade();
   let width = innerWidth;
-  addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; drawAll(); } });
+  addEventListener("resize", () => { fade(); if (innerWidth !== width) { width = innerWidth; drawAll(); } });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 })();
