@@ -126,7 +126,7 @@ const struct ln__command ln__command_run = {
     .summary = "trains: a whole federation in this process",
     .help =
         "The folder of the run is runs/NAME, or DIR. One that holds something is refused, unless --resume goes on with the run in it or --force\n"
-        "removes that run first. A run killed at any moment ends, resumed, with the same bits. Ctrl-C saves and stops; the second one ends at once.\n"
+        "puts a new one in its place, once that has begun. A run killed at any moment ends, resumed, with the same bits. Ctrl-C saves and stops; the second one ends at once.\n"
         "Any key can be set: --set train.rounds=3 --set 'strategy={kind: fedprox, mu: 0.1}'. The folder holds recipe.yaml (resolved),\n"
         "metrics.jsonl (a line an evaluation), model.safetensors, summary.json, report.html and checkpoint/.\n",
     .run = run,
