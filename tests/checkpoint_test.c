@@ -1,6 +1,7 @@
 /* Checkpoints when the disk is full, and records that do not fit. */
 #include "conformance/federation.h"
 
+#include "store/journal.h"
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -68,6 +69,59 @@ static void test_a_record_of_another_recipe_is_refused(void **state)
     federation_close(&federation);
 }
 
+static int last_record(void *context, const void *data, size_t size)
+{
+    struct ln__buf *record = context;
+    ln__buf_clear(record);
+    return ln__buf_add(record, data, size);
+}
+
+/* A record is bytes from outside: a task under way is changed in turn to be of no client, no kind, no site. */
+static void test_a_task_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    enum { RANK, TIME, CANCELLED, ID, KIND, SITE, CLIENT };
+    static const struct {
+        int member;
+        uint64_t value;
+    } wrong[] = {{CLIENT, 12}, {CLIENT, 0xfffffff0u}, {CLIENT, 1ull << 32}, {KIND, 3}, {SITE, 0}, {SITE, 3}};
+    struct federation federation;
+    federation_open(&federation);
+    assert_int_equal(federation_run(&federation, RECIPE, NULL, 5), LN_EINTERRUPTED);
+    char path[300];
+    snprintf(path, sizeof path, "%s/checkpoint/journal", federation.dir);
+    struct ln__buf record, changed;
+    ln__buf_init(&record, 1u << 24);
+    ln__buf_init(&changed, 1u << 24);
+    struct ln__journal *journal;
+    assert_int_equal(ln__journal_open(path, last_record, &record, NULL, &journal, NULL), 0);
+    size_t at = 0;
+    while (memcmp(record.data + at, "fleet\0\0", 8) != 0)
+        assert_true(++at + 8 <= record.size);
+    at += 8 + 5 * 8; /* clock, alarms, sums, items, rows told */
+    uint64_t rank, client;
+    memcpy(&rank, record.data + at, sizeof rank);
+    memcpy(&client, record.data + at + CLIENT * 8, sizeof client);
+    assert_int_equal(rank, 2);
+    assert_true(client < 12);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ln__buf_clear(&changed);
+        assert_int_equal(ln__buf_add(&changed, record.data, record.size), 0);
+        memcpy(changed.data + at + (size_t)wrong[i].member * 8, &wrong[i].value, 8);
+        assert_int_equal(ln__journal_append(journal, changed.data, changed.size, NULL), 0);
+        ln__journal_close(journal);
+        assert_int_equal(federation_run(&federation, RECIPE, NULL, 0), LN_ECORRUPT);
+        assert_non_null(strstr(federation.fault.text, "checkpoint: a task that cannot be"));
+        assert_int_equal(ln__journal_open(path, NULL, NULL, NULL, &journal, NULL), 0);
+    }
+    assert_int_equal(ln__journal_append(journal, record.data, record.size, NULL), 0);
+    ln__journal_close(journal);
+    ln__buf_fini(&record);
+    ln__buf_fini(&changed);
+    federation_finish(&federation, RECIPE, NULL);
+    federation_close(&federation);
+}
+
 /* A run that has ended ends again at once, with the same figures and files. */
 static void test_a_finished_run_is_resumed_to_its_end(void **state)
 {
@@ -87,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_full_disk_leaves_the_old_checkpoint),
         cmocka_unit_test(test_a_record_of_another_recipe_is_refused),
+        cmocka_unit_test(test_a_task_that_cannot_be_is_refused),
         cmocka_unit_test(test_a_finished_run_is_resumed_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,9 @@
 /* What is computed ahead is not saved: it comes out the same again. */
 #include "fleet/sim.h"
 
-static void archive_task(struct ln_archive *archive, struct ln__task *task)
+#include "fed/archive.h"
+
+static void archive_task(const struct ln__env *env, struct ln_archive *archive, struct ln__task *task)
 {
     uint64_t kind = task->kind, site = task->site, client = task->client, round = task->round, turn = task->turn, epochs = task->epochs;
     ln_archive_u64(archive, &task->id.value);
@@ -21,6 +23,11 @@ static void archive_task(struct ln_archive *archive, struct ln__task *task)
     ln_archive_blob(archive, &task->keep);
     if (!ln_archive_reading(archive)) /* it may be running */
         return;
+    if (!archive->error && (client >= env->shares.clients || kind > LN_TASK_PROBE || site < LN__DEVICE || site > LN__SERVER || !task->model ||
+                            ln__blob_size(task->model) != env->state * sizeof(float)))
+        ln__archive_fail(archive, LN_ECORRUPT, "a task that cannot be");
+    if (archive->error)
+        return;
     task->kind = (enum ln_task_kind)kind;
     task->site = (enum ln__site)site;
     task->client = (uint32_t)client;
@@ -38,10 +45,10 @@ static int archive_item(struct ln__fleet *fleet, struct ln_archive *archive, str
     ln_archive_real(archive, &item->time_s);
     if (rank == RANK_TASK) {
         ln_archive_u64(archive, &cancelled);
-        archive_task(archive, &item->task);
+        archive_task(fleet->head.env, archive, &item->task);
         if (saved)
-            return 0;
-        int error = ln__sim_dispatch(fleet, &item->task);
+            return archive->error;
+        int error = archive->error ? archive->error : ln__sim_dispatch(fleet, &item->task);
         if (!error && cancelled) {
             double now = fleet->now_s;
             fleet->now_s = item->time_s;
@@ -56,10 +63,11 @@ static int archive_item(struct ln__fleet *fleet, struct ln_archive *archive, str
     ln_archive_u64(archive, &item->tag);
     ln_archive_u64(archive, &item->sum.value);
     ln_archive_blob(archive, &item->model);
-    if (saved)
-        return 0;
-    if (rank == RANK_ROSTER)
-        return 0;
+    if (saved || rank == RANK_ROSTER || archive->error) {
+        if (!saved)
+            ln__blob_unref(item->model);
+        return archive->error;
+    }
     struct ln__item *made = ln__sim_item(fleet, item->time_s, rank == RANK_SUM ? RANK_SUM : RANK_ALARM, item->number);
     if (!made) {
         ln__blob_unref(item->model);
@@ -98,7 +106,7 @@ int ln__sim_archive(struct ln__fleet *fleet, struct ln_archive *archive)
     bool reading = ln_archive_reading(archive);
     uint64_t told = fleet->present_at;
     ln_archive_u64(archive, &told);
-    int error = reading ? restore_presence(fleet, told) : 0;
+    int error = archive->error ? archive->error : reading ? restore_presence(fleet, told) : 0;
     for (uint64_t i = 0; !error && i < count; i++)
         error = archive_item(fleet, archive, reading ? NULL : fleet->all.item[i]);
     if (!error && !reading) /* parts of open sums are brought here first */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "fed/archive.h"
 #include "fed/fold.h"
 #include "fed/update.h"
 
@@ -285,11 +286,11 @@ int ln__sums_close(struct ln__sums *sums, struct ln_sum_id id, double divisor, d
     return error;
 }
 
-static void archive_members(struct sum *sum, struct ln_archive *archive)
+static void archive_members(const struct ln__env *env, struct sum *sum, struct ln_archive *archive)
 {
     uint64_t members = sum->members;
     ln_archive_u64(archive, &members);
-    for (uint64_t i = 0; i < members; i++) {
+    for (uint64_t i = 0; i < members && !archive->error; i++) {
         struct member *member = &sum->member[i];
         if (ln_archive_reading(archive) && !(member = more_members(sum)))
             return; /* the archive's end will not match */
@@ -298,6 +299,8 @@ static void archive_members(struct sum *sum, struct ln_archive *archive)
         member->client = (uint32_t)client;
         ln_archive_real(archive, &member->weight);
         ln_archive_blob(archive, &member->keep);
+        if (client >= env->shares.clients)
+            ln__archive_fail(archive, LN_ECORRUPT, "a sum's member that cannot be");
     }
 }
 
@@ -305,7 +308,7 @@ void ln__sums_archive(struct ln__sums *sums, struct ln_archive *archive)
 {
     uint64_t count = sums->count;
     ln_archive_u64(archive, &count);
-    for (uint64_t i = 0; i < count; i++) {
+    for (uint64_t i = 0; i < count && !archive->error; i++) {
         uint64_t id = ln_archive_reading(archive) ? 0 : sums->sum[i].id.value;
         ln_archive_u64(archive, &id);
         struct sum *sum = ln_archive_reading(archive) ? more_sums(sums) : &sums->sum[i];
@@ -316,6 +319,6 @@ void ln__sums_archive(struct ln__sums *sums, struct ln_archive *archive)
             ln__fold_archive(sum->fold, archive);
         else if (ln__fold_restore(sums->env, archive, &sum->fold, NULL) != 0)
             return;
-        archive_members(sum, archive);
+        archive_members(sums->env, sum, archive);
     }
 }
