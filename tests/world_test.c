@@ -79,8 +79,65 @@ static void test_coming_and_going(void **state)
     }
 }
 
+#define MODEL_BYTES (4 * (36 * 10 + 10)) /* up, and down */
+#define FLAT                                                                                                                                         \
+    "model: {name: logreg}\n"                                                                                                                        \
+    "data: {set: {kind: synthetic, channels: 1, height: 6, width: 6, train: 60, test: 20}, clients: %d}\n"                                           \
+    "train: {rounds: 500, sample: 2, batch: 10, optimizer: {kind: sgd, lr: %s}}\nstop: {time_s: 50}\nstrategy: %s\n"                                 \
+    "fleet: {kind: sim, trace: '%s', devices: [{compute_s: 1, rtt_ms: 0, up_mbit: 1, down_mbit: 1%s}]}\n"
+
+static void run_flat(struct federation *federation, int clients, const char *lr, const char *strategy, const char *trace_path, const char *device)
+{
+    char yaml[2048];
+    int size = snprintf(yaml, sizeof yaml, FLAT, clients, lr, strategy, trace_path, device);
+    assert_true(size > 0 && (size_t)size < sizeof yaml);
+    federation_open(federation);
+    federation_finish(federation, yaml, NULL);
+}
+
+/* A refused result has cost what a good one does; one that is late, or whose device vanishes, what was done by then. */
+static void test_what_fails_costs(void **state)
+{
+    (void)state;
+    struct federation refused, late, vanished;
+    run_flat(&refused, 2, "1000, weight_decay: 1000", "fedavg", "", "");
+    uint64_t count = refused.last.refused;
+    assert_in_range(count, 90, 100);
+    assert_int_equal(refused.last.tasks, 0);
+    assert_int_equal(refused.last.bytes_up, count * MODEL_BYTES);
+    assert_int_equal(refused.last.bytes_down, count * MODEL_BYTES);
+    assert_true(refused.last.joules > 0 && refused.last.device_macs > 0);
+    federation_close(&refused);
+
+    run_flat(&late, 2, "0.1", "{kind: fedavg, deadline_s: 0.9}", "", "");
+    count = late.last.dropped;
+    assert_in_range(count, 100, 110);
+    assert_int_equal(late.last.tasks, 0);
+    assert_int_equal(late.last.bytes_down, count * MODEL_BYTES);
+    assert_true(late.last.bytes_up < late.last.bytes_down);
+    assert_true(late.last.joules > 0 && late.last.device_macs > 0);
+    federation_close(&late);
+
+    /* by what can be foretold, in time: the update that packs so badly is known when it is there */
+    run_flat(&late, 2, "0.1", "{kind: fedavg, deadline_s: 1.02}\ncodec: {up: {kind: f32, then: zstd}}", "", "");
+    count = late.last.dropped;
+    assert_in_range(count, 90, 100);
+    assert_int_equal(late.last.tasks, 0);
+    assert_int_equal(late.last.bytes_down, count * MODEL_BYTES);
+    assert_true(late.last.bytes_up > count * MODEL_BYTES / 2 && late.last.bytes_up < late.last.bytes_down);
+    federation_close(&late);
+
+    run_flat(&vanished, 2, "0.1", "fedavg", "", ", failure: 1");
+    count = vanished.last.dropped;
+    assert_true(count > 50);
+    assert_int_equal(vanished.last.tasks, 0);
+    assert_true(vanished.last.bytes_down > 0 && vanished.last.bytes_down < count * MODEL_BYTES);
+    assert_true(vanished.last.bytes_up > 0 && vanished.last.bytes_up < vanished.last.bytes_down);
+    federation_close(&vanished);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_coming_and_going)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_coming_and_going), cmocka_unit_test(test_what_fails_costs)};
     return cmocka_run_group_tests(tests, write_trace, remove_trace);
 }

@@ -13,7 +13,9 @@ struct ln__fleet_head {
     const struct ln__env *env;
 };
 
-struct ln__ledger {                                    /* of one finished task */
+/* What a task cost. One that is refused costs all it took; one that is late, or whose device has vanished, what was done by then; one that was cancelled,
+ * nothing. */
+struct ln__ledger {
     uint64_t bytes_up, bytes_down, wire_up, wire_down; /* payload and with envelopes */
     uint64_t device_macs, server_macs;
     double device_s, up_s, down_s, server_s, idle_s; /* where its time went */

@@ -61,11 +61,7 @@ int ln__sim_submit(struct ln__fleet *fleet, struct ln__item *item)
 void ln__sim_settle(struct ln__fleet *fleet, struct ln__item *item)
 {
     struct ln__task *task = &item->task;
-    double takes = ln__world_takes(fleet->world, task, &item->result.trace, &item->ledger, NULL);
-    if (item->result.error) { /* the server learns of it when the result would have come */
-        memset(&item->ledger, 0, sizeof item->ledger);
-        takes = item->time_s - task->dispatched_s;
-    }
+    double takes = ln__world_takes(fleet->world, task, &item->result.trace, &item->ledger, NULL); /* also of a result that is to be refused */
     fleet->busy_s += item->busy_s;
     ln__sim_unlist(fleet, item);
     item->state = COMPUTED;
@@ -73,13 +69,13 @@ void ln__sim_settle(struct ln__fleet *fleet, struct ln__item *item)
     if (task->deadline_s > 0 && takes > task->deadline_s) {
         at = task->dispatched_s + task->deadline_s;
         item->result.error = LN_ETIMEOUT;
-        memset(&item->ledger, 0, sizeof item->ledger);
     }
     if (at > item->leaves_s) {
         at = item->leaves_s;
         item->result.error = LN_EGONE;
-        memset(&item->ledger, 0, sizeof item->ledger);
     }
+    if (at < task->dispatched_s + takes)
+        ln__world_spent(fleet->world, task, &item->result.trace, at - task->dispatched_s, &item->ledger);
     item->time_s = at > item->time_s ? at : item->time_s;
     ln__agenda_moved(&fleet->all, item->at[ALL]);
 }

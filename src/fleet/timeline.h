@@ -24,7 +24,10 @@ struct ln__place {
  * ledger (which may be NULL): bytes, MACs, where the time went, joules. Transfers take the wire's bytes. idle_s is when the device neither
  * works nor transfers. */
 double ln__timeline(const struct ln__place *place, const struct ln__trace *trace, struct ln__ledger *ledger);
-/* The same, and says (where watch is not NULL) when each lane was busy, in seconds from the start; a lane's spans come in order. */
+/* The same of a task that ends until_s seconds after its start, whatever is left: the ledger has what was done by then. Of what is under way at that moment,
+ * computing or a transfer, it has the share that has passed; whole bytes and multiply-adds, rounded down. The seconds returned are those of the whole. */
+double ln__timeline_until(const struct ln__place *place, const struct ln__trace *trace, double until_s, struct ln__ledger *ledger);
+/* The same as the first, and says (where watch is not NULL) when each lane was busy, in seconds from the start; a lane's spans come in order. */
 double ln__timeline_watch(const struct ln__place *place, const struct ln__trace *trace, const struct ln__watch *watch, struct ln__ledger *ledger);
 
 #endif

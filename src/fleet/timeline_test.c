@@ -81,6 +81,52 @@ static void the_server_alone_costs_the_device_nothing(void **state)
     near(ledger.server_s, 4);
 }
 
+/* Second by second: a pull of 2 s, 3 s of work, a call of which 1 s goes up, the server works 1 s and 1 s comes down. */
+static void what_was_done_by_then(void **state)
+{
+    (void)state;
+    const struct ln__place no_rtt = {.gflops = 1, .server_gflops = 10, .path = {8, 16, 0}, .idle_w = 2, .compute_w = 5, .network_w = 3};
+    struct ln__trace_row row[] = {{.mark = LN__MARK_PULL, .times = 1, .bytes_down = 3000000, .wire_down = 4000000, .wire_up = 10},
+                                  {.mark = LN__MARK_WORK, .times = 3, .macs = 500000000},
+                                  {.mark = LN__MARK_CALL,
+                                   .times = 1,
+                                   .bytes_up = 990000,
+                                   .wire_up = 1000000,
+                                   .server_macs = 5000000000,
+                                   .bytes_down = 1000000,
+                                   .wire_down = 2000000}};
+    const struct ln__trace trace = {.row = row, .count = 3, .room = 3};
+    static const struct {
+        double until, down_s, device_s, up_s, server_s, idle_s;
+        uint64_t bytes_down, wire_down, bytes_up, wire_up;
+    } expected[] = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 10},
+                    {0.5, 0.5, 0, 0, 0, 0, 750000, 1000000, 0, 10},
+                    {2, 2, 0, 0, 0, 0, 3000000, 4000000, 0, 10},
+                    {3.5, 2, 1.5, 0, 0, 0, 3000000, 4000000, 0, 10},
+                    {5.25, 2, 3, 0.25, 0, 0, 3000000, 4000000, 247500, 250010},
+                    {6.75, 2, 3, 1, 0.75, 0.75, 3000000, 4000000, 990000, 1000010},
+                    {7.5, 2.5, 3, 1, 1, 1, 3500000, 5000000, 990000, 1000010},
+                    {9, 3, 3, 1, 1, 1, 4000000, 6000000, 990000, 1000010}};
+    struct ln__ledger whole, ledger;
+    near(ln__timeline(&no_rtt, &trace, &whole), 8);
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        near(ln__timeline_until(&no_rtt, &trace, expected[i].until, &ledger), 8);
+        near(ledger.down_s, expected[i].down_s);
+        near(ledger.device_s, expected[i].device_s);
+        near(ledger.up_s, expected[i].up_s);
+        near(ledger.server_s, expected[i].server_s);
+        near(ledger.idle_s, expected[i].idle_s);
+        near(ledger.joules, 5 * ledger.device_s + 3 * (ledger.up_s + ledger.down_s) + 2 * ledger.idle_s);
+        assert_int_equal(ledger.bytes_down, expected[i].bytes_down);
+        assert_int_equal(ledger.wire_down, expected[i].wire_down);
+        assert_int_equal(ledger.bytes_up, expected[i].bytes_up);
+        assert_int_equal(ledger.wire_up, expected[i].wire_up);
+        assert_int_equal(ledger.device_macs, (uint64_t)(expected[i].device_s * 500000000));
+        assert_int_equal(ledger.server_macs, (uint64_t)(expected[i].server_s * 5000000000));
+    }
+    assert_memory_equal(&whole, &ledger, sizeof whole);
+}
+
 static void less_never_ends_later(void **state)
 {
     (void)state;
@@ -126,9 +172,13 @@ static void every_profile_is_whole_and_sourced(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(work_and_pull_follow_each_other), cmocka_unit_test(posts_overlap_with_work),
-        cmocka_unit_test(calls_wait_for_the_reply),        cmocka_unit_test(the_server_alone_costs_the_device_nothing),
-        cmocka_unit_test(less_never_ends_later),           cmocka_unit_test(every_profile_is_whole_and_sourced),
+        cmocka_unit_test(work_and_pull_follow_each_other),
+        cmocka_unit_test(posts_overlap_with_work),
+        cmocka_unit_test(calls_wait_for_the_reply),
+        cmocka_unit_test(the_server_alone_costs_the_device_nothing),
+        cmocka_unit_test(what_was_done_by_then),
+        cmocka_unit_test(less_never_ends_later),
+        cmocka_unit_test(every_profile_is_whole_and_sourced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -235,6 +235,14 @@ size_t ln__world_class(const struct ln__world *world, uint32_t client, double ti
     return class_at(world, client, time_s, progress, &change);
 }
 
+/* Of the class' fixed computing time. */
+static double compute_s(const struct ln__device_class *class, const struct ln__task *task, const struct ln__ledger *ledger)
+{
+    if (task->site == LN__SERVER || !(class->compute_s > 0) || ledger->device_macs == 0)
+        return 0;
+    return class->compute_s * (task->kind == LN_TASK_TRAIN ? (double)(task->epochs ? task->epochs : 1) : 1);
+}
+
 double ln__world_takes(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, struct ln__ledger *ledger,
                        double *fails_s)
 {
@@ -242,16 +250,13 @@ double ln__world_takes(const struct ln__world *world, const struct ln__task *tas
     size_t at = class_at(world, task->client, task->dispatched_s, task->progress, &change);
     const struct ln__device_class *class = &world->class[at];
     struct ln__ledger own;
-    double takes = ln__timeline(&world->place[at], trace, &own);
+    double takes = ln__timeline(&world->place[at], trace, &own), compute = compute_s(class, task, &own);
     if (fails_s)
         *fails_s = 0;
+    takes += compute;
+    own.device_s += compute;
+    own.joules += world->place[at].compute_w * compute;
     if (task->site != LN__SERVER) {
-        if (class->compute_s > 0 && own.device_macs > 0) {
-            double compute = class->compute_s * (task->kind == LN_TASK_TRAIN ? (double)(task->epochs ? task->epochs : 1) : 1);
-            takes += compute;
-            own.device_s += compute;
-            own.joules += world->place[at].compute_w * compute;
-        }
         struct ln__rng rng = stream(world, WORLD_TASK, task->client);
         rng.index = (uint64_t)task->turn * 4;
         double normal = ln__rng_normal(&rng), fails = ln__rng_unit(&rng), when = ln__rng_unit(&rng);
@@ -270,7 +275,21 @@ double ln__world_takes(const struct ln__world *world, const struct ln__task *tas
     return takes;
 }
 
-/* What jitter and fixed computing times add is spread evenly over the task. */
+/* What jitter and fixed computing times add is spread evenly over the task, here and below. */
+void ln__world_spent(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, double until_s,
+                     struct ln__ledger *ledger)
+{
+    double takes = ln__world_takes(world, task, trace, ledger, NULL);
+    if (until_s >= takes)
+        return;
+    uint32_t change;
+    size_t at = class_at(world, task->client, task->dispatched_s, task->progress, &change);
+    double compute = compute_s(&world->class[at], task, ledger), share = until_s / takes, bare = ln__timeline(&world->place[at], trace, NULL);
+    ln__timeline_until(&world->place[at], trace, share * bare, ledger);
+    ledger->device_s += share * compute;
+    ledger->joules += share * compute * world->place[at].compute_w;
+}
+
 struct stretched {
     const struct ln__watch *watch;
     double start, factor;

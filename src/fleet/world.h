@@ -39,6 +39,9 @@ void ln__world_free(struct ln__world *world);
  * bound. *fails_s (or NULL): when above 0, the device vanishes that long after the dispatch instead. */
 double ln__world_takes(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, struct ln__ledger *ledger,
                        double *fails_s);
+/* The ledger of such a task that ends until_s after its dispatch, whatever is left. */
+void ln__world_spent(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, double until_s,
+                     struct ln__ledger *ledger);
 /* When the lanes of such a task were busy, on the run's clock. */
 void ln__world_spans(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, const struct ln__watch *watch);
 /* Seconds the server needs for the trace of a gather. */

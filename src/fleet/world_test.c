@@ -62,8 +62,37 @@ static void test_a_tenth_changes_every_few_rounds(void **state)
     env_testing_close(&t);
 }
 
+/* A fixed computing time is spread evenly over the task: at half of it half of that time has passed, and the trace's middle is reached. */
+static void test_half_a_task_is_spent(void **state)
+{
+    (void)state;
+    struct env_testing t;
+    env_testing_open(&t);
+    struct ln__device_class fixed = {.profile = "rpi4", .path = "wifi", .compute_s = 3, .up_mbit = 8, .down_mbit = 8, .extra_s = {0}};
+    struct ln__world_options options = {.devices = {.item = &fixed, .count = 1}, .server = {.gflops = 100}};
+    struct ln__world *world;
+    assert_int_equal(ln__world_new(&options, &t.env, &world, &t.fault), 0);
+    struct ln__trace_row row[] = {{.mark = LN__MARK_PULL, .times = 1, .bytes_down = 1000000, .wire_down = 1000000},
+                                  {.mark = LN__MARK_WORK, .times = 1, .macs = 1000},
+                                  {.mark = LN__MARK_POST, .times = 1, .bytes_up = 2000000, .wire_up = 2000000}};
+    const struct ln__trace trace = {.row = row, .count = 3, .room = 3};
+    const struct ln__task task = {.kind = LN_TASK_TRAIN, .site = LN__DEVICE, .epochs = 2};
+    struct ln__ledger whole, half;
+    double takes = ln__world_takes(world, &task, &trace, &whole, NULL);
+    assert_true(fabs(takes - 9) < 1e-9);
+    ln__world_spent(world, &task, &trace, takes / 2, &half);
+    assert_true(fabs(half.device_s - 3) < 1e-9 && fabs(half.down_s - 1) < 1e-9 && fabs(half.up_s - 0.5) < 1e-9);
+    assert_true(fabs(half.joules - whole.joules / 2) < 1e-9);
+    assert_int_equal(half.bytes_down, 1000000);
+    assert_int_equal(half.bytes_up, 500000);
+    ln__world_spent(world, &task, &trace, takes, &half);
+    assert_memory_equal(&whole, &half, sizeof whole);
+    ln__world_free(world);
+    env_testing_close(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_tenth_changes_every_few_rounds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_tenth_changes_every_few_rounds), cmocka_unit_test(test_half_a_task_is_spent)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

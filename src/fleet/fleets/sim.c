@@ -117,6 +117,18 @@ struct ln__item *ln__sim_item(struct ln__fleet *fleet, double time_s, enum ln__i
     return item;
 }
 
+/* What a training task would take in a probe's place. */
+static int estimate(struct ln__fleet *fleet, const struct ln__task *probe, double *estimate_s)
+{
+    struct ln__trace least = {0};
+    struct ln__task training = *probe;
+    training.kind = LN_TASK_TRAIN;
+    int error = ln__task_least(fleet->head.env, &training, &least);
+    *estimate_s = error ? 0 : ln__world_takes(fleet->world, &training, &least, NULL, NULL);
+    ln__trace_fini(&least);
+    return error;
+}
+
 int ln__sim_dispatch(struct ln__fleet *fleet, const struct ln__task *task)
 {
     struct ln__trace least = {0};
@@ -126,15 +138,9 @@ int ln__sim_dispatch(struct ln__fleet *fleet, const struct ln__task *task)
         return error;
     }
     double fails_s, takes = ln__world_takes(fleet->world, task, &least, NULL, &fails_s), estimate_s = 0;
-    ln__trace_fini(&least);
-    if (task->kind == LN_TASK_PROBE) { /* what a training task would take in its place */
-        struct ln__task training = *task;
-        training.kind = LN_TASK_TRAIN;
-        error = ln__task_least(fleet->head.env, &training, &least);
-        estimate_s = error ? 0 : ln__world_takes(fleet->world, &training, &least, NULL, NULL);
+    if (task->kind == LN_TASK_PROBE && (error = estimate(fleet, task, &estimate_s)) != 0) {
         ln__trace_fini(&least);
-        if (error)
-            return error;
+        return error;
     }
     bool fails = fails_s > 0 && fails_s < takes;
     double leaves_s = fleet->presence && task->site != LN__SERVER ? ln__presence_leaves(fleet->presence, task->client, task->dispatched_s) : INFINITY;
@@ -147,6 +153,9 @@ int ln__sim_dispatch(struct ln__fleet *fleet, const struct ln__task *task)
         fails_s = task->deadline_s;
     }
     struct ln__item *item = ln__sim_item(fleet, task->dispatched_s + (fails ? fails_s : takes), RANK_TASK, task->id.value);
+    if (item && fails) /* it is not computed: by the least it would have done */
+        ln__world_spent(fleet->world, task, &least, fails_s, &item->ledger);
+    ln__trace_fini(&least);
     if (!item)
         return LN_ENOMEM;
     item->task = *task;
