@@ -25,6 +25,13 @@ cmp one-0/model.safetensors exact/model.safetensors || fail "splitfed is not the
 [[ $(last one-4 bytes_down) == 0 ]] || fail "ecofed sent something down"
 (($(last one-5 bytes_up) < $(last one-4 bytes_up))) || fail "once sends as much as every second round"
 
+# The server's training over all clients' activations at once is in the books: as much as on copies of them.
+for server in copies shared; do
+    run --out $server --set "method={kind: ecofed, server: $server}" --set train.rounds=2
+done
+[[ $(last shared server_macs) == $(last copies server_macs) && $(last shared server_macs) != 0 ]] ||
+    fail "a shared server trains with $(last shared server_macs) multiply-adds, copies with $(last copies server_macs)"
+
 # A buffer of a megabyte: what floats take is far above it.
 run --out small --set 'method={kind: ecofed, buffer_mb: 1}'
 run --out large --set 'method={kind: ecofed}'

@@ -35,9 +35,9 @@ struct ln__fleet_event {
     uint64_t tag;         /* ALARM, SUM */
     struct ln__task task; /* DONE, FAILED, CANCELLED: as dispatched; its references pass to the caller */
     struct ln__result result;
-    struct ln__ledger ledger;
-    double estimate_s; /* PROBE */
-    uint32_t client;   /* ROSTER */
+    struct ln__ledger ledger; /* also of a SUM: the gather's */
+    double estimate_s;        /* PROBE */
+    uint32_t client;          /* ROSTER */
     bool available;
     struct ln_sum_id sum; /* SUM */
     struct ln_blob *model;

@@ -132,6 +132,8 @@ static int take(struct ln_run *run, struct ln__fleet_event *event)
     default:
         if (event->kind == LN_EVENT_ROSTER)
             ln__run_changed(run, event->client);
+        run->total.server_macs += event->ledger.server_macs; /* a gather is nobody's task */
+        run->server_s += event->ledger.server_s;
         return tell(run, &(struct ln_event){.kind = event->kind,
                                             .time_s = event->time_s,
                                             .tag = event->tag,

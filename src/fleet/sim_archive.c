@@ -63,6 +63,8 @@ static int archive_item(struct ln__fleet *fleet, struct ln_archive *archive, str
     ln_archive_u64(archive, &item->tag);
     ln_archive_u64(archive, &item->sum.value);
     ln_archive_blob(archive, &item->model);
+    ln_archive_u64(archive, &item->ledger.server_macs);
+    ln_archive_real(archive, &item->ledger.server_s);
     if (saved || rank == RANK_ROSTER || archive->error) {
         if (!saved)
             ln__blob_unref(item->model);
@@ -73,6 +75,7 @@ static int archive_item(struct ln__fleet *fleet, struct ln_archive *archive, str
         ln__blob_unref(item->model);
         return LN_ENOMEM;
     }
+    made->ledger = item->ledger;
     made->tag = item->tag;
     made->sum = item->sum;
     made->model = item->model;

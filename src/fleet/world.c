@@ -310,9 +310,9 @@ void ln__world_spans(const struct ln__world *world, const struct ln__task *task,
     ln__timeline_watch(place, trace, &(struct ln__watch){stretch, &s}, NULL);
 }
 
-double ln__world_server_takes(const struct ln__world *world, const struct ln__trace *trace)
+double ln__world_server_takes(const struct ln__world *world, const struct ln__trace *trace, struct ln__ledger *ledger)
 {
     struct ln__place all = world->place[0];
     all.server_gflops = world->options->server.gflops;
-    return ln__timeline(&all, trace, NULL);
+    return ln__timeline(&all, trace, ledger);
 }

@@ -44,8 +44,8 @@ void ln__world_spent(const struct ln__world *world, const struct ln__task *task,
                      struct ln__ledger *ledger);
 /* When the lanes of such a task were busy, on the run's clock. */
 void ln__world_spans(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, const struct ln__watch *watch);
-/* Seconds the server needs for the trace of a gather. */
-double ln__world_server_takes(const struct ln__world *world, const struct ln__trace *trace);
+/* Seconds the server needs for the trace of a gather; fills the ledger. */
+double ln__world_server_takes(const struct ln__world *world, const struct ln__trace *trace, struct ln__ledger *ledger);
 /* The row of fleet.devices that client belongs to at that time and progress of the run (rounds). */
 size_t ln__world_class(const struct ln__world *world, uint32_t client, double time_s, double progress);
 

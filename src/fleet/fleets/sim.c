@@ -233,7 +233,8 @@ static int sim_sum_close(struct ln__fleet *fleet, struct ln_sum_id id, double di
         error = ln__ranks_collect(fleet->ranks, fleet->sums, id, true, NULL);
     if (!error)
         error = ln__sums_close(fleet->sums, id, divisor, progress, fleet->own, fleet->pool, &trace, &model, NULL);
-    double takes = trace.count ? ln__world_server_takes(fleet->world, &trace) : 0;
+    struct ln__ledger ledger;
+    double takes = ln__world_server_takes(fleet->world, &trace, &ledger);
     ln__trace_fini(&trace);
     if (error)
         return error;
@@ -245,6 +246,7 @@ static int sim_sum_close(struct ln__fleet *fleet, struct ln_sum_id id, double di
     item->tag = tag;
     item->sum = id;
     item->model = model;
+    item->ledger = ledger;
     return 0;
 }
 
@@ -294,6 +296,7 @@ static void deliver(struct ln__fleet *fleet, struct ln__item *item, struct ln__f
         event->kind = LN_EVENT_SUM;
         event->sum = item->sum;
         event->model = item->model;
+        event->ledger = item->ledger;
     } else if (item->rank == RANK_ALARM) {
         event->kind = LN_EVENT_ALARM;
     } else if (item->rank == RANK_ROSTER) {
