@@ -95,6 +95,31 @@ static void run_flat(struct federation *federation, int clients, const char *lr,
     federation_finish(federation, yaml, NULL);
 }
 
+/* All leave together, two of them in the middle of their third task: it fails, and nobody begins another one at that moment, a third client that idles neither.
+ * What had come down of the model by then was paid for. */
+static void test_who_leaves_is_gone(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/linnet-trace-XXXXXX";
+    int file = mkstemp(path);
+    FILE *out = file < 0 ? NULL : fdopen(file, "w");
+    assert_non_null(out);
+    for (int client = 0; client < 3; client++)
+        fprintf(out, "%d,2.5,0\n%d,100,1\n", client, client);
+    assert_int_equal(fclose(out), 0);
+    static const char *const strategies[] = {"fedavg", "fedasync", "{kind: fedbuff, buffer: 2}"};
+    for (size_t i = 0; i < sizeof strategies / sizeof *strategies; i++) {
+        struct federation federation;
+        run_flat(&federation, 3, "0.1", strategies[i], path, "");
+        assert_int_equal(federation.last.tasks, 4);
+        assert_int_equal(federation.last.dropped, 2);
+        assert_int_equal(federation.last.bytes_up, 4 * MODEL_BYTES);
+        assert_true(federation.last.bytes_down > 4 * MODEL_BYTES && federation.last.bytes_down < 6 * MODEL_BYTES);
+        federation_close(&federation);
+    }
+    unlink(path);
+}
+
 /* A refused result has cost what a good one does; one that is late, or whose device vanishes, what was done by then. */
 static void test_what_fails_costs(void **state)
 {
@@ -138,6 +163,7 @@ static void test_what_fails_costs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_coming_and_going), cmocka_unit_test(test_what_fails_costs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_coming_and_going), cmocka_unit_test(test_who_leaves_is_gone),
+                                       cmocka_unit_test(test_what_fails_costs)};
     return cmocka_run_group_tests(tests, write_trace, remove_trace);
 }

@@ -66,7 +66,10 @@ struct ln__fleet_plugin {
      * signal asked to stop (*stop became true). */
     int (*next)(struct ln__fleet *fleet, const volatile int *stop, struct ln__fleet_event *event);
     double (*now)(struct ln__fleet *fleet);
-    bool (*present)(struct ln__fleet *fleet, uint32_t client); /* changes with a ROSTER event only */
+    /* Changes with the clock; the ROSTER event comes at the same moment, perhaps after others. */
+    bool (*present)(struct ln__fleet *fleet, uint32_t client);
+    /* The clients whose ROSTER event is still to come at this moment, one by one; false: there are no more. NULL: there never are. */
+    bool (*due)(struct ln__fleet *fleet, size_t at, uint32_t *client);
 
     /* The fold, where the updates lie. add checks the whole blob first: LN_EREFUSED adds nothing. close is answered by a SUM event, after the
      * method's gather where there is one; progress is the run's, for its learning rate. */

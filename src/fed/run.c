@@ -244,6 +244,9 @@ size_t ln_run_available(struct ln_run *run, uint32_t round, const uint32_t **cli
         for (size_t i = 0; i < run->changes; i++)
             mend(run, run->changed[i], is_available(run, run->changed[i], round));
         run->changes = 0;
+        uint32_t client;
+        for (size_t i = 0; run->on->due && run->on->due(run->fleet, i, &client); i++)
+            mend(run, client, is_available(run, client, round));
         return run->listed;
     }
     run->listed = 0;

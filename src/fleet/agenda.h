@@ -7,7 +7,7 @@
 #include "fed/fleet.h"
 
 enum ln__item_state { WAITING, SUBMITTED, COMPUTED, CANCELLED };
-enum ln__item_rank { RANK_SUM, RANK_ALARM, RANK_TASK, RANK_ROSTER }; /* what ends when its device leaves has ended */
+enum ln__item_rank { RANK_SUM, RANK_ALARM, RANK_TASK, RANK_ROSTER }; /* what ends when its device leaves ends before it is told */
 
 struct ln__item {
     struct ln__job job; /* first: the pool gives it back */

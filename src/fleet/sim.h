@@ -22,7 +22,8 @@ struct ln__fleet {
     struct ln__sums *sums;
     struct ln__presence *presence; /* NULL: all are always there */
     size_t present_at;             /* rows told; the next one is in the heap */
-    bool *away;                    /* [clients] */
+    size_t present_to;             /* rows whose moment has come, told or not */
+    bool *away;                    /* [clients] by the latter */
 
     struct ln__ranks *ranks;    /* NULL: this process is all */
     size_t *load;               /* [ranks] tasks submitted there */

@@ -257,12 +257,21 @@ static int sim_sum_drop(struct ln__fleet *fleet, struct ln_sum_id id)
     return error;
 }
 
+/* Who leaves at this moment is gone, whatever else happens in it: a task that began now would never be missed. */
+static void reach_rows(struct ln__fleet *fleet, size_t told)
+{
+    const struct ln__presence_row *row;
+    size_t rows = ln__presence_rows(fleet->presence, &row);
+    for (; fleet->present_to < rows && (fleet->present_to < told || row[fleet->present_to].time_s <= fleet->now_s); fleet->present_to++)
+        fleet->away[row[fleet->present_to].client] = !row[fleet->present_to].available;
+}
+
 int ln__sim_tell_rows(struct ln__fleet *fleet, size_t told)
 {
     const struct ln__presence_row *row;
     size_t rows = ln__presence_rows(fleet->presence, &row);
-    for (; fleet->present_at < told; fleet->present_at++)
-        fleet->away[row[fleet->present_at].client] = !row[fleet->present_at].available;
+    reach_rows(fleet, told);
+    fleet->present_at = told;
     return told == rows || ln__sim_item(fleet, row[told].time_s, RANK_ROSTER, told) ? 0 : LN_ENOMEM;
 }
 
@@ -290,6 +299,8 @@ static void deliver(struct ln__fleet *fleet, struct ln__item *item, struct ln__f
     memset(event, 0, sizeof *event);
     ln__agenda_remove(&fleet->all, item->at[ALL]);
     fleet->now_s = item->time_s > fleet->now_s ? item->time_s : fleet->now_s;
+    if (fleet->presence)
+        reach_rows(fleet, fleet->present_at);
     event->time_s = fleet->now_s;
     event->tag = item->tag;
     if (item->rank == RANK_SUM) {
@@ -363,6 +374,16 @@ static double sim_now(struct ln__fleet *fleet)
 static bool sim_present(struct ln__fleet *fleet, uint32_t client)
 {
     return client < fleet->head.env->shares.clients && !(fleet->away && fleet->away[client]);
+}
+
+static bool sim_due(struct ln__fleet *fleet, size_t at, uint32_t *client)
+{
+    const struct ln__presence_row *row;
+    if (!fleet->presence || at >= fleet->present_to - fleet->present_at)
+        return false;
+    ln__presence_rows(fleet->presence, &row);
+    *client = row[fleet->present_at + at].client;
+    return true;
 }
 
 static struct ln__pool *sim_pool(struct ln__fleet *fleet)
@@ -472,6 +493,7 @@ const struct ln__fleet_plugin ln__fleet_sim = {
     .next = sim_next,
     .now = sim_now,
     .present = sim_present,
+    .due = sim_due,
     .sum_open = sim_sum_open,
     .sum_add = sim_sum_add,
     .sum_close = sim_sum_close,
