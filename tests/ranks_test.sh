@@ -20,6 +20,7 @@ for strategy in fedavg '{kind: fedbuff, buffer: 3}' fedasync '{kind: ecofl, grou
     for n in 2 3; do
         ranks $n run tiny.yaml --out "s$number-$n" --set "strategy=$strategy" --quiet >out 2>&1 || fail "$strategy on $n ranks: $(cat out)"
         same "s$number-1" "s$number-$n"
+        diff <(ls "s$number-1/checkpoint/blobs") <(ls "s$number-$n/checkpoint/blobs") || fail "$strategy on $n ranks: the checkpoint holds something else"
     done
 done
 

@@ -71,6 +71,10 @@ struct ln__fleet_plugin {
     /* The clients whose ROSTER event is still to come at this moment, one by one; false: there are no more. NULL: there never are. */
     bool (*due)(struct ln__fleet *fleet, size_t at, uint32_t *client);
 
+    /* Whether the caller's reference is the last one, those aside by which the fleet finds what it has elsewhere; if so it has let go of that. NULL:
+     * ln__blob_sole. */
+    bool (*sole)(struct ln__fleet *fleet, struct ln_blob *blob);
+
     /* The fold, where the updates lie. add checks the whole blob first: LN_EREFUSED adds nothing. close is answered by a SUM event, after the
      * method's gather where there is one; progress is the run's, for its learning rate. */
     int (*sum_open)(struct ln__fleet *fleet, double bound, struct ln_blob *range_of, struct ln_sum_id id);

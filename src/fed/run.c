@@ -148,8 +148,9 @@ void ln__run_settle(struct ln_run *run)
     run->freshs = 0;
     size_t left = 0;
     for (size_t i = 0; i < run->knowns; i++) {
-        if (ln__blob_sole(run->known[i].blob)) {
-            ln__blob_unref(run->known[i].blob);
+        struct ln_blob *blob = run->known[i].blob;
+        if (run->on->sole ? run->on->sole(run->fleet, blob) : ln__blob_sole(blob)) {
+            ln__blob_unref(blob);
             ln__blob_unref(run->known[i].base);
         } else {
             run->known[left++] = run->known[i];

@@ -92,6 +92,12 @@ bool ln__ranks_hold(const struct ln__ranks *ranks, const struct ln_blob *blob)
     return false;
 }
 
+bool ln__ranks_sole(struct ln__ranks *ranks, struct ln_blob *blob)
+{
+    (void)ranks;
+    return ln__blob_sole(blob);
+}
+
 int ln__ranks_add(struct ln__ranks *ranks, struct ln__sums *sums, struct ln_sum_id id, struct ln_blob *blob, const struct ln__sum_entry *entry)
 {
     (void)ranks, (void)sums, (void)id, (void)blob, (void)entry;
@@ -248,33 +254,58 @@ void ln__ranks_close(struct ln__ranks *ranks)
     ln__mem_free(ranks);
 }
 
-/* What nobody but this table holds is forgotten everywhere. */
+/* Forgotten everywhere; the last one takes its place. Without memory for the order a copy stays there. */
+static int forget_update(struct ln__ranks *ranks, size_t at)
+{
+    struct held held = ranks->held[at];
+    int error = ln__wire_post(&ranks->box, (int)held.rank, TAG_ORDER, &(struct ln__wire_head){.kind = KIND_FORGET, .id = held.task}, NULL);
+    ranks->held[at] = ranks->held[--ranks->helds];
+    ln__blob_unref(held.stand_in);
+    ln__mem_free(held.most);
+    return error;
+}
+
+static int forget_model(struct ln__ranks *ranks, size_t at)
+{
+    struct ln__wire_known_model model = ranks->model[at];
+    int error = to_all(ranks, &(struct ln__wire_head){.kind = KIND_DROP, .id = model.id});
+    ranks->model[at] = ranks->model[--ranks->models];
+    ln__blob_unref(model.blob);
+    return error;
+}
+
+/* What nobody but this table holds goes. */
 static int sweep(struct ln__ranks *ranks)
 {
     int error = LN_OK;
-    size_t left = 0;
-    for (size_t i = 0; i < ranks->helds; i++) {
-        struct held *held = &ranks->held[i];
-        if (!error && ln__blob_sole(held->stand_in)) {
-            error = ln__wire_post(&ranks->box, (int)held->rank, TAG_ORDER, &(struct ln__wire_head){.kind = KIND_FORGET, .id = held->task}, NULL);
-            ln__blob_unref(held->stand_in);
-            ln__mem_free(held->most);
-        } else {
-            ranks->held[left++] = *held;
-        }
+    for (size_t i = ranks->helds; i > 0 && !error; i--) {
+        if (ln__blob_sole(ranks->held[i - 1].stand_in))
+            error = forget_update(ranks, i - 1);
     }
-    ranks->helds = left;
-    left = 0;
-    for (size_t i = 0; i < ranks->models; i++) {
-        if (!error && ln__blob_sole(ranks->model[i].blob)) {
-            error = to_all(ranks, &(struct ln__wire_head){.kind = KIND_DROP, .id = ranks->model[i].id});
-            ln__blob_unref(ranks->model[i].blob);
-        } else {
-            ranks->model[left++] = ranks->model[i];
-        }
+    for (size_t i = ranks->models; i > 0 && !error; i--) {
+        if (ln__blob_sole(ranks->model[i - 1].blob))
+            error = forget_model(ranks, i - 1);
     }
-    ranks->models = left;
     return error;
+}
+
+bool ln__ranks_sole(struct ln__ranks *ranks, struct ln_blob *blob)
+{
+    size_t update = 0, model = 0;
+    while (ranks && update < ranks->helds && ranks->held[update].stand_in != blob)
+        update++;
+    while (ranks && model < ranks->models && ranks->model[model].blob != blob)
+        model++;
+    bool is_update = ranks && update < ranks->helds, is_model = ranks && model < ranks->models;
+    if (!is_update && !is_model)
+        return ln__blob_sole(blob);
+    ln__blob_unref(blob); /* for a look without this table's; the caller's is still there */
+    bool sole = ln__blob_sole(blob);
+    ln__blob_ref(blob);
+    int error = !sole ? LN_OK : is_update ? forget_update(ranks, update) : forget_model(ranks, model);
+    if (error)
+        ln__log(LN__LOG_WARN, "another rank keeps what nobody needs: %s", ln_error_text(error));
+    return sole;
 }
 
 /* The model's number, after it has gone to everybody. */

@@ -9,7 +9,7 @@
  *     sum's end <--- MPI_Reduce, MPI_SUM, int64 --- parts
  *
  * Integer sums make the result independent of the number of ranks. A stand-in is a blob of a few bytes that has the update's place in the loop's books; when
- * nobody holds it any more, the update goes too. Each rank has the data set and one copy of every model in use. All calls come from one thread a process.
+ * nobody holds it any more, or only the loop that asks (ln__ranks_sole), the update goes too, and models likewise. Each rank has the data set and one copy of every model in use. All calls come from one thread a process.
  *
  * A rank that dies: mpirun ends all others; rank 0 saves if it can, and --resume goes on from the last checkpoint, on any number of ranks. */
 #ifndef LINNET_FLEET_RANKS_H
@@ -38,6 +38,8 @@ void ln__ranks_rest(void); /* before the next look: some microseconds of sleep *
 
 /* Whether the blob is a stand-in; then its update is added where it lies. */
 bool ln__ranks_hold(const struct ln__ranks *ranks, const struct ln_blob *blob);
+/* Whether nobody but the caller holds the blob, other ranks' copies aside, which then go: see ln__fleet_plugin.sole. */
+bool ln__ranks_sole(struct ln__ranks *ranks, struct ln_blob *blob);
 int ln__ranks_add(struct ln__ranks *ranks, struct ln__sums *sums, struct ln_sum_id id, struct ln_blob *blob,
                   const struct ln__sum_entry *entry) LN_MUST_CHECK;
 /* Brings the parts to rank 0's sum. end: there will be no more. LN_EIO: a rank does not answer. */

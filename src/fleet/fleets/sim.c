@@ -386,6 +386,11 @@ static bool sim_due(struct ln__fleet *fleet, size_t at, uint32_t *client)
     return true;
 }
 
+static bool sim_sole(struct ln__fleet *fleet, struct ln_blob *blob)
+{
+    return ln__ranks_sole(fleet->ranks, blob);
+}
+
 static struct ln__pool *sim_pool(struct ln__fleet *fleet)
 {
     return fleet->pool;
@@ -494,6 +499,7 @@ const struct ln__fleet_plugin ln__fleet_sim = {
     .now = sim_now,
     .present = sim_present,
     .due = sim_due,
+    .sole = sim_sole,
     .sum_open = sim_sum_open,
     .sum_add = sim_sum_add,
     .sum_close = sim_sum_close,
