@@ -86,7 +86,7 @@ int ln__activations_write(const struct ln__halves *split, const struct ln__activ
     if (error)
         return ln_fault_set(fault, error, "no memory for a message of activations");
     size_t before = message->bytes.size;
-    error = ln__tensor_encode(split->act, &shape, batch->x, &message->bytes, fault);
+    error = ln__tensor_send(split->act, &shape, batch->x, &message->bytes, fault);
     if (error)
         return error;
     head.bytes = message->bytes.size - before;
@@ -168,7 +168,7 @@ int ln__gradient_write(const struct ln__halves *split, uint32_t n, const float *
     if (!ln__all_finite(dx, n * split->values))
         return ln_fault_set(fault, LN_EREFUSED, "the gradient at cut %d is not of finite numbers", split->cut);
     ln__buf_clear(&message->bytes);
-    int error = ln__tensor_encode(split->act, &shape, dx, &message->bytes, fault);
+    int error = ln__tensor_send(split->act, &shape, dx, &message->bytes, fault);
     message->payload = message->bytes.size;
     return error;
 }

@@ -51,6 +51,16 @@ int ln__tensor_encode(const struct ln_choice *choice, const struct ln_codec_shap
     return error;
 }
 
+int ln__tensor_send(const struct ln_choice *choice, const struct ln_codec_shape *shape, const float *x, struct ln__buf *out, struct ln_fault *fault)
+{
+    int error = ln__tensor_encode(choice, shape, x, out, fault);
+    if (error != LN_EINVALID)
+        return error;
+    if (fault && fault->code == error)
+        fault->code = LN_EREFUSED;
+    return LN_EREFUSED;
+}
+
 int ln__down_tensor(const struct ln__env *env, const struct ln__param *param, const float *x, float *y, struct ln__buf *buf, uint64_t *bytes,
                     struct ln_fault *fault)
 {
@@ -83,7 +93,7 @@ int ln__update_add(const struct ln__env *env, const struct ln_choice *codec, siz
         return ln_fault_set(fault, LN_EINVALID, "an update of more tensors than the model's %zu", env->params);
     struct ln_codec_shape shape = ln__param_shape(param);
     size_t before = out->size;
-    int error = codec ? ln__tensor_encode(codec, &shape, values, out, fault) : ln__buf_add(out, values, param->count * sizeof *values);
+    int error = codec ? ln__tensor_send(codec, &shape, values, out, fault) : ln__buf_add(out, values, param->count * sizeof *values);
     if (error)
         return ln_fault_set(fault, error, "%s: no room in the update", param->name);
     const struct ln__update_row row = {.param = (uint32_t)index, .meaning = (uint32_t)meaning | (codec ? 0 : LN__PLAIN), .bytes = out->size - before};

@@ -65,7 +65,8 @@ struct ln_codec_shape ln__param_shape(const struct ln__param *param);
 
 /* Encodes tensor after tensor, each at most once, into out, which begin empties; coded payload bytes are counted apart from the rest. */
 int ln__update_begin(const struct ln__env *env, uint32_t client, uint32_t turn, struct ln__buf *out) LN_MUST_CHECK;
-/* Tensor number `index`; param: itself or the part of it that is sent, values are of that. codec NULL: plain floats, of the whole tensor. */
+/* Tensor number `index`; param: itself or the part of it that is sent, values are of that. codec NULL: plain floats, of the whole tensor.
+ * LN_EREFUSED as ln__tensor_send. */
 int ln__update_add(const struct ln__env *env, const struct ln_choice *codec, size_t index, const struct ln__param *param, enum ln__meaning meaning,
                    const float *values, struct ln__buf *out, uint64_t *payload, struct ln_fault *fault) LN_MUST_CHECK;
 int ln__update_end(const struct ln__env *env, struct ln__buf *out) LN_MUST_CHECK;
@@ -87,6 +88,9 @@ int ln__update_check(const struct ln__env *env, uint32_t client, uint32_t turn, 
 /* One tensor by a codec, for other messages than updates. */
 int ln__tensor_encode(const struct ln_choice *codec, const struct ln_codec_shape *shape, const float *x, struct ln__buf *out,
                       struct ln_fault *fault) LN_MUST_CHECK;
+/* The same for values of a task's own: those the codec has no bytes for (no number, or too large) are LN_EREFUSED, since the task has diverged. */
+int ln__tensor_send(const struct ln_choice *codec, const struct ln_codec_shape *shape, const float *x, struct ln__buf *out,
+                    struct ln_fault *fault) LN_MUST_CHECK;
 /* A tensor of the model as a device gets it: x through codec.down into y (which may be x). buf is scratch with ln__update_bound's room; *bytes: what crosses. */
 int ln__down_tensor(const struct ln__env *env, const struct ln__param *param, const float *x, float *y, struct ln__buf *buf, uint64_t *bytes,
                     struct ln_fault *fault) LN_MUST_CHECK;

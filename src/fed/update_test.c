@@ -114,12 +114,38 @@ static void test_hostile_bytes(void **state)
     ln__mem_free(base);
 }
 
+/* What a codec has no bytes for is the task's fault, not the run's. */
+static void test_values_no_codec_holds_are_refused(void **state)
+{
+    (void)state;
+    static const struct ln_plugin *const codecs[] = {&ln__codec_f16, &ln__codec_q8};
+    const struct ln__param *param;
+    ln__graph_params(t.env.graph, &param);
+    for (size_t i = 0; i < 4; i++) {
+        const struct ln_choice codec = {codecs[i / 2], NULL};
+        struct ln_fault fault = {0};
+        struct ln__buf message;
+        uint64_t payload = 0;
+        float *x = state_of(1);
+        x[7] = i % 2 ? NAN : i / 2 ? INFINITY : 1e5F;
+        ln__buf_init(&message, ln__update_bound(&t.env, &codec));
+        assert_int_equal(ln__update_begin(&t.env, 4, 9, &message), 0);
+        assert_int_equal(ln__update_add(&t.env, &codec, 0, param, LN__WEIGHTS, x, &message, &payload, &fault), LN_EREFUSED);
+        assert_int_equal(fault.code, LN_EREFUSED);
+        assert_non_null(strstr(fault.text, "not a number or above"));
+        assert_int_equal(payload, 0);
+        ln__buf_fini(&message);
+        ln__mem_free(x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_four_bytes_a_parameter),
         cmocka_unit_test(test_absent_tensors_and_differences),
         cmocka_unit_test(test_hostile_bytes),
+        cmocka_unit_test(test_values_no_codec_holds_are_refused),
     };
     return cmocka_run_group_tests(tests, make, drop);
 }

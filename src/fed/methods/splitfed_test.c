@@ -180,6 +180,28 @@ static void test_no_memory(void **unused)
     }
 }
 
+/* Finite, but above what 16 bits hold: first what goes up, then what comes down. */
+static void test_values_no_codec_holds_are_refused(void **unused)
+{
+    (void)unused;
+    for (int down = 0; down < 2; down++) {
+        struct ln__result result;
+        method_testing_open(&m, (const char *const[]){"method=splitfed", "codec.act=f16", NULL});
+        const struct ln__env *env = &m.t.env;
+        const struct ln__param *param = &env->param[down ? env->params - 2 : 1]; /* the classifier's weights; the first layer's bias */
+        for (size_t i = 0; i < param->count; i++)
+            env->initial[param->offset + i] = down ? 1e9F * env->initial[param->offset + i] : 1e6F;
+        ln__blob_unref(m.model);
+        assert_int_equal(ln__blob_put(m.t.blobs, env->initial, env->state * sizeof(float), &m.model, NULL), 0);
+        m.task.model = m.model;
+        ln__task_run(m.worker, &m.task, &result);
+        assert_int_equal(result.error, LN_EREFUSED);
+        assert_non_null(strstr(result.fault.text, "codec f16: a value is not a number or above 65504"));
+        ln__result_fini(&result);
+        method_testing_close(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_a_client_without_samples_changes_nothing),
         cmocka_unit_test(test_refuses_what_is_no_cut),
         cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_values_no_codec_holds_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
