@@ -34,6 +34,20 @@ static void test_ledger(void **state)
     assert_int_equal(full.bytes_up, dense.bytes_up);
 }
 
+/* What is kept back is counted where the largest are found: as many entries are sent with it as without. */
+static void test_error_feedback_sends_no_more(void **state)
+{
+    (void)state;
+    const char *run =
+        "sparsity: {kind: swat, sparsity: 0.9}\ncodec: {up: sparse}\nupdate: {kind: topk_diff, mask_ratio: 0, scope: global, error_feedback: ";
+    char yaml[2][256];
+    snprintf(yaml[0], sizeof yaml[0], "%sfalse}\n", run);
+    snprintf(yaml[1], sizeof yaml[1], "%strue}\n", run);
+    struct ln__metrics without = part_last(yaml[0]), with = part_last(yaml[1]);
+    print_message("bytes up: %llu and %llu\n", (unsigned long long)without.bytes_up, (unsigned long long)with.bytes_up);
+    assert_true((double)with.bytes_up < 1.02 * (double)without.bytes_up);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
@@ -192,9 +206,9 @@ static void test_overlap_of_a_run(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits),        cmocka_unit_test(test_ledger),
-                                       cmocka_unit_test(test_refused),          cmocka_unit_test(test_edges),
-                                       cmocka_unit_test(test_no_number_passes), cmocka_unit_test(test_overlap_by_hand),
-                                       cmocka_unit_test(test_overlap_of_a_run)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bits),       cmocka_unit_test(test_ledger),          cmocka_unit_test(test_error_feedback_sends_no_more),
+        cmocka_unit_test(test_refused),         cmocka_unit_test(test_edges),           cmocka_unit_test(test_no_number_passes),
+        cmocka_unit_test(test_overlap_by_hand), cmocka_unit_test(test_overlap_of_a_run)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,7 +170,7 @@ int ln__device_push(struct ln__device *device, struct ln__segment segment, const
     size_t count = device_params(device, &param), rows = 0;
     uint64_t payload = 0;
     float threshold = 0;
-    const struct ln__update_whole whole = {env, segment, before, after};
+    const struct ln__update_whole whole = {env, segment, before, after, residual};
     if (!error && update->threshold && (error = update->threshold(choice->options, &whole, &threshold)))
         ln_fault_set(&device->result->fault, error, "no memory to rank a result");
     for (size_t i = 0; i < count && !error; i++) {

@@ -93,7 +93,7 @@ int ln__mask_whole(const void *options, const struct ln__update_whole *whole, bo
         if (env->sparsity[p] == 0 || !ln__env_holds(env, whole->segment, p))
             continue;
         for (size_t i = param->offset; i < param->offset + param->count; i++)
-            all[count++] = whole->after[i] - (difference ? whole->before[i] : 0);
+            all[count++] = difference ? whole->after[i] - whole->before[i] + (whole->residual ? whole->residual[i] : 0) : whole->after[i];
         sent += fmin(1 - env->sparsity[p] + mask->mask_ratio, 1) * (double)param->count;
     }
     int error = count ? ln__mask_threshold(all, count, sent / (double)count, out) : LN_OK;

@@ -19,7 +19,7 @@ bool ln__mask_contributors(const void *options);
 
 /* Threshold of the entries of largest magnitude among count, so that the share rho of them is kept; FLT_MAX's successor where none is. */
 int ln__mask_threshold(const float *x, size_t count, double rho, float *out) LN_MUST_CHECK;
-/* scope global: the same over all sparse layers together; difference: of what changed, not of the result. 0 for scope layer. */
+/* scope global: the same over all sparse layers together; difference: of what changed and what was not sent before, not of the result. 0 for scope layer. */
 int ln__mask_whole(const void *options, const struct ln__update_whole *whole, bool difference, float *out) LN_MUST_CHECK;
 
 /* Fills out with value where |rank| is in the top of its layer, with zero elsewhere. out may be rank or value. */

@@ -281,7 +281,7 @@ static void test_global(void **state)
         for (size_t i = 0; i < env->param[p].count; i++)
             w[env->param[p].offset + i] *= p % 2 ? 3 : 1;
     }
-    const struct ln__update_whole whole = {env, {0, -1}, w, w};
+    const struct ln__update_whole whole = {env, {0, -1}, w, w, NULL};
     assert_int_equal(ln__update_topk_weights.threshold(&mask, &whole, &threshold), 0);
     for (size_t p = 0; p < env->params; p++) {
         if (env->sparsity[p] == 0)
@@ -297,6 +297,40 @@ static void test_global(void **state)
     }
     assert_true(fabs((double)kept / (double)all - 0.05) < 1e-5);
     ln__mem_free(w);
+    ln__mem_free(out);
+    world_close(&world);
+}
+
+/* What was not sent before counts where the threshold is found: the share stays the same however much has gathered. */
+static void test_global_with_error_feedback(void **state)
+{
+    (void)state;
+    const struct ln__mask_options mask = {.mask_ratio = 0, .scope = 1, .error_feedback = true};
+    struct world world;
+    world_open(&world, &ln__model_logreg, 0.95, &ln__update_topk_diff.plugin, &mask);
+    struct ln__env *env = &world.env;
+    float *before = normal(env->state, 3), *after = normal(env->state, 4), *residual = ln__mem_zero(env->state, sizeof *residual);
+    float *out = ln__mem_alloc(env->state * sizeof *out);
+    env->sparsity[0] = 0.95;
+    for (int round = 0; round < 5; round++) {
+        const struct ln__update_whole whole = {env, {0, -1}, before, after, residual};
+        const struct ln__param *param = &env->param[0];
+        struct ln__update_args args = {.param = param,
+                                       .before = before + param->offset,
+                                       .after = after + param->offset,
+                                       .residual = residual + param->offset,
+                                       .sparsity = env->sparsity[0]};
+        enum ln__meaning meaning;
+        size_t kept = 0;
+        assert_int_equal(ln__update_topk_diff.threshold(&mask, &whole, &args.threshold), 0);
+        assert_int_equal(ln__update_topk_diff.select(&mask, &args, out, &meaning), 0);
+        for (size_t i = 0; i < param->count; i++)
+            kept += out[i] != 0;
+        assert_true(fabs((double)kept / (double)param->count - 0.05) < 1e-3);
+    }
+    ln__mem_free(before);
+    ln__mem_free(after);
+    ln__mem_free(residual);
     ln__mem_free(out);
     world_close(&world);
 }
@@ -390,6 +424,7 @@ int main(void)
                                        cmocka_unit_test(test_error_feedback),
                                        cmocka_unit_test(test_ratio_above_sparsity),
                                        cmocka_unit_test(test_global),
+                                       cmocka_unit_test(test_global_with_error_feedback),
                                        cmocka_unit_test(test_random),
                                        cmocka_unit_test(test_contributors)};
     return cmocka_run_group_tests(tests, NULL, NULL);

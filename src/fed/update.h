@@ -31,6 +31,7 @@ struct ln__update_whole {
     const struct ln__env *env;
     struct ln__segment segment;
     const float *before, *after; /* states */
+    const float *residual;       /* a state, before the first select changes it; NULL where the plug-in keeps none */
 };
 struct ln__update {
     struct ln_plugin plugin;
