@@ -419,7 +419,7 @@ static int train_pool(const struct plan *plan, struct ln__gather *gather, struct
     int error = ln__server_begin(half, &plan->split, gather->worker, gather->state, false, gather->progress, fault);
     for (uint32_t epoch = 0; epoch < (uint32_t)recipe->train.epochs && !error; epoch++) {
         const struct ln__replay_pass pass = {
-            .key = gather->key, .epoch = epoch, .pass = (uint32_t)gather->progress + epoch, .shuffle = true, .augment = augment_of(plan)};
+            .key = gather->key, .epoch = epoch, .pass = (uint32_t)gather->progress + epoch, .shuffle = plan->reshuffle, .augment = augment_of(plan)};
         error = train_epoch(plan, replay, half, &pass, 0, gather->worker, &macs, fault);
     }
     if (!error)

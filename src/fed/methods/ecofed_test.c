@@ -403,6 +403,42 @@ static void test_one_shared_model(void **unused)
     method_testing_close(&m);
 }
 
+/* Batches of the pool are drawn anew each time, or, without reshuffle, are as they came whatever the key. */
+static void test_reshuffle_of_the_shared_model(void **unused)
+{
+    (void)unused;
+    for (int reshuffle = 0; reshuffle < 2; reshuffle++) {
+        const char *method = reshuffle ? "method={kind: ecofed, server: shared}" : "method={kind: ecofed, server: shared, reshuffle: false}";
+        method_testing_open(&m, (const char *const[]){method, "train.epochs=1", NULL});
+        const struct ln__env *env = &m.t.env;
+        size_t size = env->state * sizeof(float);
+        struct ln__result result;
+        float *state[2];
+        method_testing_run(&m, &result, NULL);
+        for (uint32_t turn = 0; turn < 2; turn++) {
+            struct ln__trace trace = {0};
+            state[turn] = method_testing_state(&m);
+            struct ln__gather gather = {.env = env,
+                                        .worker = m.worker,
+                                        .client = (const uint32_t[]){1},
+                                        .weight = (const double[]){23},
+                                        .keep = &result.keep,
+                                        .count = 1,
+                                        .key = {.seed = 1, .round = turn},
+                                        .state = state[turn],
+                                        .trace = &trace};
+            memcpy(gather.state, env->initial, size);
+            assert_int_equal(env->method->gather(env->method_plan, &gather), 0);
+            ln__trace_fini(&trace);
+        }
+        assert_int_equal(memcmp(state[0], state[1], size) != 0, reshuffle);
+        ln__mem_free(state[0]);
+        ln__mem_free(state[1]);
+        ln__result_fini(&result);
+        method_testing_close(&m);
+    }
+}
+
 static void test_refuses_by_name(void **unused)
 {
     (void)unused;
@@ -426,6 +462,7 @@ int main(void)
         cmocka_unit_test(test_a_client_that_vanishes),
         cmocka_unit_test(test_refuses_activations_that_are_not_finite),
         cmocka_unit_test(test_one_shared_model),
+        cmocka_unit_test(test_reshuffle_of_the_shared_model),
         cmocka_unit_test(test_refuses_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
