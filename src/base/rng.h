@@ -20,10 +20,11 @@ enum ln__purpose {
     LN__FOR_METHOD,   /* a method's own draws */
     LN__FOR_CODEC,    /* stochastic rounding */
     LN__FOR_FORMULA,  /* images made by formula */
-    LN__FOR_NOISE,    /* privacy */
+    LN__FOR_NOISE,    /* privacy: on label counts */
     LN__FOR_TEST,
     LN__FOR_SUBMODEL, /* a task's part of the network */
-    LN__FOR_REPLAY    /* crop, flip of activations that were kept */
+    LN__FOR_REPLAY,   /* crop, flip of activations that were kept */
+    LN__FOR_BLUR      /* privacy: on activations */
 };
 
 struct ln__key {

@@ -209,7 +209,7 @@ static void add_noise(const struct plan *plan, const struct ln__walk *walk, floa
         square += (double)x[i] * (double)x[i];
     double size = plan->noise * sqrt(square / (double)count);
     struct ln__key key = walk->device->key;
-    key.purpose = LN__FOR_NOISE;
+    key.purpose = LN__FOR_BLUR;
     struct ln__rng rng = ln__rng_at(key);
     rng.index = walk->step << 40;
     for (size_t i = 0; i < count; i++) {

@@ -439,6 +439,46 @@ static void test_reshuffle_of_the_shared_model(void **unused)
     }
 }
 
+/* Noise on activations is not that on label counts, which is drawn for the same client in its first turn. */
+static void test_noise_of_its_own(void **unused)
+{
+    (void)unused;
+    float *x[2];
+    int32_t label[23];
+    size_t values = 0, noised = 0, alike = 0;
+    for (int i = 0; i < 2; i++) {
+        const struct ln__replay_pass pass = {.key = {.seed = 5}};
+        struct ln__result result;
+        struct ln__replay *replay;
+        method_testing_open(&m, (const char *const[]){i ? "method={kind: ecofed, noise: 0.5}" : "method=ecofed", NULL});
+        const struct ln__halves *split = m.t.env.method_plan;
+        values = split->values;
+        x[i] = ln__mem_zero(23 * values, sizeof **x);
+        method_testing_run(&m, &result, NULL);
+        assert_int_equal(ln__replay_new(split, &replay, NULL), 0);
+        assert_int_equal(ln__replay_add_blob(replay, result.keep, NULL), 0);
+        read_pass(replay, &pass, values, x[i], label);
+        ln__replay_free(replay);
+        ln__result_fini(&result);
+        method_testing_close(&m);
+    }
+    double square = 0;
+    for (size_t i = 0; i < 10 * values; i++) /* the first batch */
+        square += (double)x[0][i] * (double)x[0][i];
+    double size = 0.5 * sqrt(square / (double)(10 * values));
+    struct ln__rng rng =
+        ln__rng_at((struct ln__key){.seed = (uint64_t)m.t.recipe.seed, .round = m.task.turn, .client = m.task.client, .purpose = LN__FOR_NOISE});
+    for (size_t i = 0; i < 10 * values; i++) {
+        float other = x[0][i] + (float)(size * ln__rng_normal(&rng));
+        noised += x[1][i] > 0 && x[1][i] != x[0][i];
+        alike += x[1][i] > 0 && fabsf(x[1][i] - other) < 1e-6F;
+    }
+    assert_true(noised > 3 * values);
+    assert_true(alike < noised / 100);
+    ln__mem_free(x[0]);
+    ln__mem_free(x[1]);
+}
+
 static void test_refuses_by_name(void **unused)
 {
     (void)unused;
@@ -463,6 +503,7 @@ int main(void)
         cmocka_unit_test(test_refuses_activations_that_are_not_finite),
         cmocka_unit_test(test_one_shared_model),
         cmocka_unit_test(test_reshuffle_of_the_shared_model),
+        cmocka_unit_test(test_noise_of_its_own),
         cmocka_unit_test(test_refuses_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
