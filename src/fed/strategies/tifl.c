@@ -102,6 +102,16 @@ static void change_probabilities(struct state *self)
     }
 }
 
+/* Whether an evaluation has changed the probabilities, which all begin as even shares. */
+static bool ranked(const struct state *self)
+{
+    for (uint64_t t = 0; t < self->tiers.count; t++) {
+        if (self->tier[t].probability != 1.0 / (double)self->tiers.count)
+            return true;
+    }
+    return false;
+}
+
 /* A tier among those that could train and have credits; count when nobody is there. */
 static uint64_t choose(struct state *self, const struct options *o, struct ln_run *run, const uint32_t *list, size_t available)
 {
@@ -119,8 +129,11 @@ static uint64_t choose(struct state *self, const struct options *o, struct ln_ru
     }
     if (!anyone)
         return count;
-    if (!anyone_paid)
+    if (!anyone_paid) {
         credit_all(self, o, run);
+        if (ranked(self))
+            change_probabilities(self); /* those without credits had none */
+    }
     double weight[LN__GROUPS_MAX], total = 0;
     for (int pass = 0; pass < 2 && !(total > 0); pass++) {
         for (uint64_t t = 0; t < count; t++) {

@@ -107,6 +107,32 @@ static void credits_of_the_runs_length(void **unused)
     credits_bound_a_tier(false);
 }
 
+/* Tiers that had no credits at the last evaluation are drawn by their accuracy again as soon as they have some; without an evaluation all stay even. */
+static void credits_bring_probabilities(void **unused)
+{
+    (void)unused;
+    options.tiers = 3;
+    struct ln_run *run = fake_new(9, 3);
+    for (uint32_t i = 0; i < 9; i++)
+        run->latency[i] = 1 + i / 3;
+    fake_start(run);
+    fake_until_version(run, 1);
+    struct state *self = run->self;
+    static const double accuracy[3] = {0.5, 0.2, 0.9}, before[3][3] = {{1.0 / 3, 1.0 / 3, 1.0 / 3}, {0, 0, 1}, {0, 0, 0}};
+    for (int i = 0; i < 3; i++) {
+        uint32_t all[9];
+        for (uint32_t c = 0; c < 9; c++)
+            all[c] = c;
+        for (int t = 0; t < 3; t++)
+            self->tier[t] = (struct tier){.accuracy = accuracy[t], .probability = before[i][t]};
+        assert_true(choose(self, &options, run, all, 9) < 3);
+        assert_true(self->tier[0].probability == (i == 0 ? 1.0 / 3 : 2.0 / 6));
+        assert_true(self->tier[1].probability == (i == 0 ? 1.0 / 3 : 3.0 / 6));
+        assert_true(self->tier[2].probability == (i == 0 ? 1.0 / 3 : 1.0 / 6));
+    }
+    fake_free(run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +141,7 @@ int main(void)
         cmocka_unit_test_setup(worse_tiers_train_more, defaults),
         cmocka_unit_test_setup(credits_of_the_option, defaults),
         cmocka_unit_test_setup(credits_of_the_runs_length, defaults),
+        cmocka_unit_test_setup(credits_bring_probabilities, defaults),
         cmocka_unit_test_setup(checkpoints_change_nothing, defaults),
         cmocka_unit_test_setup(work_goes_on, defaults),
         cmocka_unit_test_setup(small_worlds, defaults),
