@@ -300,10 +300,12 @@ static int write_busy(struct ln_blob *blob, bool durable, struct ln_fault *fault
     pthread_mutex_lock(&store->lock);
     if (code)
         return code;
-    if (durable)
-        blob->durable = true;
-    else
+    if (!durable)
         blob->spilled = true;
+    for (struct ln_blob *other = store->all; other && durable; other = other->next) { /* none of the same bytes may take it away */
+        if (other->hashed && same_id(&other->id, &blob->id))
+            other->durable = true;
+    }
     return LN_OK;
 }
 

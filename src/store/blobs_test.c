@@ -225,6 +225,12 @@ static void equal_bytes(void **state)
     ln__blob_unref(a);
     check_bytes(b, 6, 100);
     ln__blob_unref(b);
+    a = blob_of(store, 7, 100); /* only spilled */
+    b = blob_of(store, 7, 100);
+    assert_int_equal(ln__blob_persist(b, NULL), LN_OK);
+    ln__blob_unref(b);
+    ln__blob_unref(a); /* the last one: but the file is b's too, which a record may name */
+    assert_int_equal(files(false), 3);
     assert_int_equal(ln__blobs_gc(store, &id, 1, NULL), LN_OK);
     assert_int_equal(files(false), 1);
     ln__blobs_close(store);
