@@ -2,8 +2,11 @@
 #include "conformance/federation.h"
 
 #include "store/journal.h"
+#include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #define RECIPE                                                                                                                                       \
     "model: {name: logreg}\n"                                                                                                                        \
@@ -51,6 +54,52 @@ static void test_a_full_disk_leaves_the_old_checkpoint(void **state)
     federation_finish(&federation, RECIPE, NULL);
     assert_memory_equal(federation.model, model, federation.state * sizeof *model);
     ln__mem_free(model);
+    federation_close(&federation);
+}
+
+/* Which sync of the checkpoint's folder fails, 0: none. Until then there is no room for another record; afterwards the journal cannot be synced. */
+static int failing;
+static bool failed;
+
+/* In place of the C library's. */
+int fsync(int file)
+{
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t size = failing || failed ? readlink(link, path, sizeof path - 1) : 0;
+    path[size > 0 ? size : 0] = 0;
+    const char *name = strrchr(path, '/');
+    int error = name && strncmp(name, "/journal", 8) == 0 && name[8] != '.' ? failed ? EIO : ENOSPC : 0;
+    if (failing && name && strcmp(name, "/checkpoint") == 0 && --failing == 0) {
+        failed = true;
+        error = EIO;
+    }
+    errno = error;
+    return error ? -1 : (int)syscall(SYS_fsync, file);
+}
+
+/* A compaction fails before its rename or behind it, and everything that follows: the record that is on the disk then has all its blobs. */
+static void test_a_failed_compaction_leaves_a_checkpoint(void **state)
+{
+    (void)state;
+    struct federation federation;
+    federation_open(&federation);
+    federation_finish(&federation, RECIPE, NULL);
+    float *model = federation.model;
+    for (int which = 1; which <= 2; which++) {
+        federation.model = NULL;
+        federation_clean(&federation);
+        assert_int_equal(federation_run(&federation, RECIPE, NULL, 7), LN_EINTERRUPTED);
+        failing = which;
+        int error = federation_run(&federation, RECIPE, NULL, 18);
+        assert_true(failed);
+        failed = false;
+        assert_int_equal(error, LN_EIO);
+        federation_finish(&federation, RECIPE, NULL);
+        assert_memory_equal(federation.model, model, federation.state * sizeof *model);
+        ln__mem_free(federation.model);
+    }
+    federation.model = model;
     federation_close(&federation);
 }
 
@@ -140,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_full_disk_leaves_the_old_checkpoint),
+        cmocka_unit_test(test_a_failed_compaction_leaves_a_checkpoint),
         cmocka_unit_test(test_a_record_of_another_recipe_is_refused),
         cmocka_unit_test(test_a_task_that_cannot_be_is_refused),
         cmocka_unit_test(test_a_finished_run_is_resumed_to_its_end),

@@ -210,7 +210,7 @@ static int write_record(struct ln_run *run, const struct ln__buf *record)
     return ln__journal_compact(run->journal, record->data, record->size, run->fault);
 }
 
-/* Takes away what no record needs: after success all but the new one's blobs, after failure all but the old one's. */
+/* Takes away what no record needs: after success all but the new one's blobs, after a failure that left the journal as it was all but the old one's. */
 static int tidy(struct ln_run *run, struct ln_fault *fault)
 {
     return ln__blobs_gc(run->env->blobs, (const struct ln__blob_id *)(const void *)run->saved.data, run->saved.size / sizeof(struct ln__blob_id),
@@ -219,12 +219,15 @@ static int tidy(struct ln_run *run, struct ln_fault *fault)
 
 static int save(struct ln_run *run, struct ln__buf *record, struct ln_archive *archive)
 {
+    int error = ln__journal_sound(run->journal, run->fault);
+    if (error) /* before blobs are written that could not be taken away again */
+        return error;
     all(run, archive);
-    int error = archive->error ? archive->error : ln__output_sync(run);
+    error = archive->error ? archive->error : ln__output_sync(run);
     if (!error)
         error = write_record(run, record);
     if (error) {
-        if (tidy(run, NULL))
+        if (ln__journal_sound(run->journal, NULL) == LN_OK && tidy(run, NULL))
             ln__log(LN__LOG_DEBUG, "%s: blobs of a checkpoint that failed are left", run->args->dir);
         return error;
     }

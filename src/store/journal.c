@@ -23,7 +23,7 @@ struct ln__journal {
     char *path;
     uint64_t size;
     uint32_t records;
-    bool broken; /* the file could not be cut back after a failed write: nothing may be appended */
+    bool broken; /* what the disk holds is not known since a failed write could not be undone: nothing may be written */
 };
 
 static void put_u32(unsigned char *at, uint32_t value)
@@ -201,13 +201,18 @@ void ln__journal_close(struct ln__journal *journal)
     ln__mem_free(journal);
 }
 
+int ln__journal_sound(const struct ln__journal *journal, struct ln_fault *fault)
+{
+    if (journal->broken)
+        return ln_fault_set(fault, LN_EIO, "%s: closed to writing since a failed write could not be undone", journal->path);
+    return LN_OK;
+}
+
 static int check_size(const struct ln__journal *journal, size_t size, struct ln_fault *fault)
 {
     if (size < 1 || size > LN__JOURNAL_RECORD_MAX)
         return ln_fault_set(fault, LN_EINVALID, "%s: a record of %zu bytes; expected 1 to %u", journal->path, size, LN__JOURNAL_RECORD_MAX);
-    if (journal->broken)
-        return ln_fault_set(fault, LN_EIO, "%s: closed to writing since a failed write could not be undone", journal->path);
-    return LN_OK;
+    return ln__journal_sound(journal, fault);
 }
 
 int ln__journal_append(struct ln__journal *journal, const void *data, size_t size, struct ln_fault *fault)
@@ -234,6 +239,38 @@ int ln__journal_append(struct ln__journal *journal, const void *data, size_t siz
     return LN_OK;
 }
 
+/* Opens the file that is to take the journal's place, with its rights, locked before it has its name. */
+static int open_next(const struct ln__journal *journal, const char *path, int *out, struct ln_fault *fault)
+{
+    struct stat old;
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    if (file < 0)
+        return ln_fault_errno(fault, "%s: cannot open", path);
+    int code = LN_OK;
+    if (fstat(journal->file, &old) != 0 || fchmod(file, old.st_mode & 07777) != 0)
+        code = ln_fault_errno(fault, "%s: cannot have the rights of the one before", path);
+    if (!code)
+        code = lock_file(file, path, fault);
+    if (code)
+        close(file);
+    else
+        *out = file;
+    return code;
+}
+
+static int sync_folder_of(const char *path, struct ln_fault *fault)
+{
+    char folder[PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int code = file < 0 || (fsync(file) != 0 && errno != EINVAL) ? ln_fault_errno(fault, "%s: cannot sync its folder", path) : LN_OK;
+    if (file >= 0)
+        close(file);
+    return code;
+}
+
 int ln__journal_compact(struct ln__journal *journal, const void *data, size_t size, struct ln_fault *fault)
 {
     int code = check_size(journal, data ? size : 1, fault);
@@ -243,23 +280,29 @@ int ln__journal_compact(struct ln__journal *journal, const void *data, size_t si
     if (data)
         make_head(head, 0, data, size);
     const struct ln__piece piece[3] = {{magic, sizeof magic}, {head, HEAD}, {data, size}};
-    code = ln__file_replace(journal->path, piece, data ? 3 : 1, fault);
-    if (code)
-        return code;
-    /* From here on the old file has no name: the new one must be what is appended to. */
-    int file = open(journal->path, O_RDWR | O_CLOEXEC);
-    if (file < 0 || (code = lock_file(file, journal->path, fault))) {
-        code = code ? code : ln_fault_errno(fault, "%s: cannot open anew", journal->path);
-        if (file >= 0)
-            close(file);
-        journal->broken = true;
+    char next[PATH_MAX];
+    if (snprintf(next, sizeof next, "%s.next", journal->path) >= (int)sizeof next)
+        return ln_fault_set(fault, LN_EINVALID, "%.100s...: the path is too long", journal->path);
+    int file = -1;
+    code = ln__file_replace(next, piece, data ? 3 : 1, fault);
+    if (!code)
+        code = open_next(journal, next, &file, fault);
+    if (!code && rename(next, journal->path) != 0) {
+        code = ln_fault_errno(fault, "%s: cannot write", journal->path);
+        close(file);
+    }
+    if (code) {
+        unlink(next);
         return code;
     }
+    /* From here on the old file has no name: the new one must be what is appended to. */
     close(journal->file);
     journal->file = file;
     journal->records = data ? 1 : 0;
     journal->size = sizeof magic + (data ? HEAD + (uint64_t)size : 0);
-    return LN_OK;
+    code = sync_folder_of(journal->path, fault);
+    journal->broken = code != LN_OK;
+    return code;
 }
 
 uint64_t ln__journal_size(const struct ln__journal *journal)

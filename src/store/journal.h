@@ -34,8 +34,13 @@ int ln__journal_read(const char *path, ln__journal_visit *visit, void *context, 
  * journal can be used further. size 1..LN__JOURNAL_RECORD_MAX. */
 int ln__journal_append(struct ln__journal *journal, const void *data, size_t size, struct ln_fault *fault) LN_MUST_CHECK;
 
-/* Replaces all records by these one or none (data NULL), through a new file and a rename: a crash leaves the old journal or the new one. */
+/* Replaces all records by these one or none (data NULL), through a new file, path.next, and a rename: a crash leaves the old journal or the new one. On
+ * failure the old one stands, and can be used further, as long as ln__journal_sound says so. */
 int ln__journal_compact(struct ln__journal *journal, const void *data, size_t size, struct ln_fault *fault) LN_MUST_CHECK;
+
+/* LN_EIO when a failed write left it open which records are on the disk, those before or those with the new one: nothing more can be written, and
+ * neither may be relied on until it is opened again. */
+int ln__journal_sound(const struct ln__journal *journal, struct ln_fault *fault) LN_MUST_CHECK;
 
 uint64_t ln__journal_size(const struct ln__journal *journal);    /* bytes of the file */
 uint64_t ln__journal_records(const struct ln__journal *journal); /* since the last compaction */

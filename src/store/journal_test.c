@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -231,6 +232,41 @@ static void full_disk(void **state)
     ln__journal_close(journal);
 }
 
+/* Its owner has taken away its own right to write, which a compaction must not find out when the new records are in place. */
+static int with_a_journal_nobody_may_open(void)
+{
+    struct ln__journal *journal;
+    if ((geteuid() == 0 && (chown(folder, 65534, 65534) || setuid(65534))) || ln__journal_open(path, NULL, NULL, NULL, &journal, NULL))
+        return 1;
+    if (ln__journal_append(journal, "before", 6, NULL) || chmod(path, 0400))
+        return 2;
+    if (ln__journal_compact(journal, "all", 3, NULL) != LN_OK || ln__journal_sound(journal, NULL) != LN_OK)
+        return 3;
+    if (ln__journal_append(journal, "more", 4, NULL) != LN_OK)
+        return 4;
+    struct stat about;
+    if (stat(path, &about) || (about.st_mode & 07777) != 0400)
+        return 5;
+    ln__journal_close(journal);
+    return 0;
+}
+
+static void compaction_needs_no_right_to_open(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(with_a_journal_nobody_may_open());
+    int status;
+    assert_true(waitpid(child, &status, 0) == child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(chmod(path, 0600), 0);
+    struct ln__journal *journal = open_it("all|more|", 0);
+    ln__journal_close(journal);
+}
+
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
@@ -252,7 +288,12 @@ static void every_allocation_may_fail(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {WITH_FOLDER(round_trip),    WITH_FOLDER(visitor_stops), WITH_FOLDER(torn_at_every_byte),
-                                       WITH_FOLDER(not_a_journal), WITH_FOLDER(full_disk),     WITH_FOLDER(every_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {WITH_FOLDER(round_trip),
+                                       WITH_FOLDER(visitor_stops),
+                                       WITH_FOLDER(torn_at_every_byte),
+                                       WITH_FOLDER(not_a_journal),
+                                       WITH_FOLDER(full_disk),
+                                       WITH_FOLDER(compaction_needs_no_right_to_open),
+                                       WITH_FOLDER(every_allocation_may_fail)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
