@@ -255,8 +255,10 @@ static int archive(void *state, const void *options, struct ln_run *run, struct 
     ln_archive_u64(archive, &self->running);
     ln_archive_u64(archive, &self->folding);
     ln_archive_u64(archive, &self->round);
-    if (self->mediators > self->mediators_room)
+    if (self->mediators > self->mediators_room) {
+        self->mediators = 0; /* stop lets go of as many */
         return LN_ECORRUPT;
+    }
     ln_archive_bytes(archive, self->member, self->room * sizeof *self->member);
     for (uint64_t i = 0; i < self->mediators; i++) {
         struct mediator *m = &self->mediator[i];

@@ -89,18 +89,34 @@ static void skewed_clients_complete_one_another(void **unused)
     fake_free(run);
 }
 
+/* A record that speaks of more mediators than there can be: refused, and nothing of them is let go of. */
+static void a_damaged_record(void **unused)
+{
+    (void)unused;
+    struct ln_run *run = two_mediators(1);
+    struct ln_archive archive = {0};
+    const uint64_t many = 1000000;
+    ln__buf_init(&archive.bytes, 1 << 20);
+    assert_int_equal(TESTED.archive(run->self, &options, run, &archive), LN_OK);
+    memcpy(archive.bytes.data, &many, sizeof many);
+    struct state *self = ln__mem_zero(1, sizeof *self);
+    archive.reading = true;
+    assert_int_equal(TESTED.archive(self, &options, run, &archive), LN_ECORRUPT);
+    assert_int_equal(self->mediators, 0);
+    TESTED.stop(self, &options, run);
+    ln__mem_free(self);
+    ln__buf_fini(&archive.bytes);
+    fake_free(run);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(one_pass_by_hand, defaults),
-        cmocka_unit_test_setup(two_passes_by_hand, defaults),
-        cmocka_unit_test_setup(a_client_fails, defaults),
-        cmocka_unit_test_setup(skewed_clients_complete_one_another, defaults),
-        cmocka_unit_test_setup(checkpoints_change_nothing, defaults),
-        cmocka_unit_test_setup(work_goes_on, defaults),
-        cmocka_unit_test_setup(small_worlds, defaults),
-        cmocka_unit_test_setup(rounds_without_work, defaults),
-        cmocka_unit_test_setup(refusals_leave_nothing, defaults),
+        cmocka_unit_test_setup(one_pass_by_hand, defaults),    cmocka_unit_test_setup(two_passes_by_hand, defaults),
+        cmocka_unit_test_setup(a_client_fails, defaults),      cmocka_unit_test_setup(skewed_clients_complete_one_another, defaults),
+        cmocka_unit_test_setup(a_damaged_record, defaults),    cmocka_unit_test_setup(checkpoints_change_nothing, defaults),
+        cmocka_unit_test_setup(work_goes_on, defaults),        cmocka_unit_test_setup(small_worlds, defaults),
+        cmocka_unit_test_setup(rounds_without_work, defaults), cmocka_unit_test_setup(refusals_leave_nothing, defaults),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
