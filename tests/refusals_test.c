@@ -35,7 +35,7 @@ struct liar {
     int telling; /* TELLINGS: the next result */
 };
 static struct ln__fleet_plugin liar_plugin;
-static bool lying, refusing;
+static bool lying, refusing, spoiling; /* spoiling: what the first client sends */
 static uint64_t lies, dropped;
 static double horizon;
 static uint64_t in_time, late; /* events before it, and results after it */
@@ -70,6 +70,10 @@ static int liar_next(struct ln__fleet *fleet, const volatile int *stop, struct l
         int error = liar->on->next(liar->inner, stop, event);
         in_time += !error && event->time_s <= horizon;
         late += !error && event->time_s > horizon && event->kind == LN_EVENT_DONE;
+        if (!error && spoiling && event->kind == LN_EVENT_DONE && event->task.client == 0) {
+            ln__result_fini(&event->result);
+            event->result.error = LN_EREFUSED;
+        }
         if (error || event->kind != LN_EVENT_DONE || !lying)
             return error;
         liar->real = *event;
@@ -252,22 +256,51 @@ static void test_results_after_the_end_are_refused(void **state)
     }
 }
 
-/* A step that multiplies weights by -999: every result is infinite or no number. The model stays what it was. */
+/* A step that multiplies weights by -999: every result is infinite or no number, or more than the codec can hold. The model stays what it was, and the run
+ * comes to an end. */
 static void test_no_numbers_are_refused(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < STRATEGIES; i++) {
+    for (size_t i = 0; i < 2 * STRATEGIES; i++) {
         char yaml[1024];
         struct federation federation;
         federation_open(&federation);
-        recipe_of(yaml, sizeof yaml, strategies[i], "epochs: 20, optimizer: {kind: sgd, lr: 1000, weight_decay: 1}");
-        int error = federation_run(&federation, yaml, NULL, 300);
-        if (error)
-            assert_true(error == LN_EINVALID || error == LN_EINTERRUPTED);
+        recipe_of(yaml, sizeof yaml, strategies[i / 2], "epochs: 20, optimizer: {kind: sgd, lr: 1000, weight_decay: 1}");
+        int error = federation_run(&federation, yaml, i % 2 ? "codec.up=f16" : NULL, 5000);
+        if (error) {
+            assert_int_equal(error, LN_EREFUSED);
+            assert_non_null(strstr(federation.fault.text, "results were all refused"));
+            assert_in_range(federation.last.refused, 48, 200); /* twelve clients */
+        }
         assert_true(federation.last.refused >= 4);
         assert_int_equal(federation.last.refused, federation.last.dropped);
         for (size_t k = 0; k < federation.state; k++)
             assert_true(isfinite(federation.model[k]));
+        federation_close(&federation);
+    }
+}
+
+/* All are under way at a time; one of them answers within moments, again and again, and is refused. The others are waited for. */
+static void test_one_bad_client_ends_nothing(void **state)
+{
+    (void)state;
+    static const char *const waiting[] = {"fedasync", "{kind: fedbuff, buffer: 4}"};
+    for (size_t i = 0; i < sizeof waiting / sizeof *waiting; i++) {
+        char yaml[1024];
+        struct federation federation;
+        federation_open(&federation);
+        snprintf(yaml, sizeof yaml,
+                 "model: {name: logreg}\n" FEDERATION_DATA "train: {rounds: 1, sample: 12, optimizer: {kind: sgd, lr: 0.1}}\nstrategy: %s\n"
+                 "fleet: {kind: sim, devices: [{profile: rpi4, count: 1}, {profile: rpi4, extra_s: [100, 101]}]}\n",
+                 waiting[i]);
+        lying = refusing = false;
+        spoiling = true;
+        int error = federation_run_on(&federation, yaml, NULL, 0, liar_open);
+        spoiling = false;
+        if (error)
+            print_error("%s: %s\n", waiting[i], federation.fault.text);
+        assert_int_equal(error, 0);
+        assert_true(federation.last.refused > 100);
         federation_close(&federation);
     }
 }
@@ -299,7 +332,7 @@ static void test_sums_without_anything_are_dropped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_lies_change_nothing), cmocka_unit_test(test_no_numbers_are_refused),
-                                       cmocka_unit_test(test_results_after_the_end_are_refused),
+                                       cmocka_unit_test(test_results_after_the_end_are_refused), cmocka_unit_test(test_one_bad_client_ends_nothing),
                                        cmocka_unit_test(test_sums_without_anything_are_dropped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

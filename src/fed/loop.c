@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define ALMOST 1e-9
+#define LOST_MAX 4 /* times the clients, or those of a round: so many results refused in a row end a run */
 
 /* ---- what a task's end means for the books ---- */
 
@@ -79,6 +80,35 @@ static int tell(struct ln_run *run, const struct ln_event *event)
     return LN_OK;
 }
 
+/* A strategy that waits for results would ask for ever where all are refused, as those of a run that has diverged are. While somebody is under way
+ * of whom nothing was refused there is hope: one bad client that answers often ends nothing. */
+static int count_lost(struct ln_run *run, const struct ln__fleet_event *event)
+{
+    uint64_t sample = ln_run_sample_size(run), most = LOST_MAX * (sample > run->clients ? sample : run->clients);
+    if (event->task.kind != LN_TASK_TRAIN)
+        return LN_OK;
+    if (!run->lost_by)
+        run->lost_by = ln_run_alloc(run, run->clients * sizeof *run->lost_by);
+    if (!run->lost_by)
+        return ln_fault_set(run->fault, LN_ENOMEM, "no memory for %u clients", run->clients);
+    run->lost_by[event->task.client] = true;
+    if (++run->lost < most)
+        return LN_OK;
+    for (uint32_t c = 0; c < run->clients; c++) {
+        if (run->busy[c] && !run->lost_by[c])
+            return LN_OK;
+    }
+    return ln_fault_set(run->fault, LN_EREFUSED, "round %g: the last %llu results were all refused; client %u: %s", run->progress,
+                        (unsigned long long)run->lost, event->task.client, event->result.fault.text);
+}
+
+static void forget_lost(struct ln_run *run)
+{
+    if (run->lost)
+        memset(run->lost_by, 0, run->clients * sizeof *run->lost_by);
+    run->lost = 0;
+}
+
 static int take_task(struct ln_run *run, struct ln__fleet_event *event)
 {
     const struct ln__task *task = &event->task;
@@ -86,10 +116,12 @@ static int take_task(struct ln_run *run, struct ln__fleet_event *event)
     if (!admitted(run, event))
         return LN_OK;
     book(run, event);
+    int lost = LN_OK;
     enum ln_event_kind kind = event->kind == LN_EVENT_DONE && result->error ? LN_EVENT_FAILED : event->kind;
     if (kind == LN_EVENT_FAILED && (result->error == LN_EREFUSED || result->error == LN_ECORRUPT)) {
         run->total.refused++;
         ln__log(LN__LOG_WARN, "client %u: its result is refused: %s", task->client, result->fault.text);
+        lost = count_lost(run, event);
     } else if (kind == LN_EVENT_FAILED && result->error != LN_ETIMEOUT && result->error != LN_EGONE) {
         /* our own trouble, not the device's: memory, disk, parts that do not work together */
         return ln_fault_set(run->fault, result->error ? result->error : LN_EIO, "%s",
@@ -97,7 +129,11 @@ static int take_task(struct ln_run *run, struct ln__fleet_event *event)
     }
     if (kind == LN_EVENT_FAILED)
         run->total.dropped++;
+    if (lost)
+        return lost;
     if (kind == LN_EVENT_DONE) {
+        if (result->update)
+            forget_lost(run);
         ln__output_gantt(run, event);
         int error = commit(run, event);
         if (error)
@@ -286,8 +322,10 @@ static int after_event(struct ln_run *run)
     if (error)
         return error;
     run->finished = run->finished || enough_accuracy(run);
-    if (run->published)
+    if (run->published) {
+        forget_lost(run);
         show(run);
+    }
     bool due =
         run->published && (run->env->recipe->checkpoint.every_s == 0 || ln__clock_mono() - run->saved_at >= run->env->recipe->checkpoint.every_s);
     run->published = false;

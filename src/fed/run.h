@@ -71,6 +71,8 @@ struct ln_run {
     double best, best_round;
     bool published;                         /* since the last look */
     bool untested;                          /* stopped in the test that was due then: the first thing when the run goes on */
+    uint64_t lost;                          /* trainings refused in a row since the last version; not archived, nor is */
+    bool *lost_by;                          /* [clients] whose they are; NULL before the first */
     struct ln__overlap *overlap;            /* NULL: masks are not compared */
     double overlap_clients, overlap_rounds; /* at the last test */
     struct ln__note note[64];
