@@ -188,10 +188,8 @@ static void test_a_finished_run_is_resumed_to_its_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_full_disk_leaves_the_old_checkpoint),
-        cmocka_unit_test(test_a_failed_compaction_leaves_a_checkpoint),
-        cmocka_unit_test(test_a_record_of_another_recipe_is_refused),
-        cmocka_unit_test(test_a_task_that_cannot_be_is_refused),
+        cmocka_unit_test(test_a_full_disk_leaves_the_old_checkpoint), cmocka_unit_test(test_a_failed_compaction_leaves_a_checkpoint),
+        cmocka_unit_test(test_a_record_of_another_recipe_is_refused), cmocka_unit_test(test_a_task_that_cannot_be_is_refused),
         cmocka_unit_test(test_a_finished_run_is_resumed_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

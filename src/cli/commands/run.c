@@ -124,10 +124,10 @@ const struct ln__command ln__command_run = {
     .name = "run",
     .usage = "run RECIPE [--set KEY=VALUE]... [--out DIR] [--resume | --force]",
     .summary = "trains: a whole federation in this process",
-    .help =
-        "The folder of the run is runs/NAME, or DIR. One that holds something is refused, unless --resume goes on with the run in it or --force\n"
-        "puts a new one in its place, once that has begun. A run killed at any moment ends, resumed, with the same bits. Ctrl-C saves and stops; the second one ends at once.\n"
-        "Any key can be set: --set train.rounds=3 --set 'strategy={kind: fedprox, mu: 0.1}'. The folder holds recipe.yaml (resolved),\n"
-        "metrics.jsonl (a line an evaluation), model.safetensors, summary.json, report.html and checkpoint/.\n",
+    .help = "The folder of the run is runs/NAME, or DIR. One that holds something is refused, unless --resume goes on with the run in it or --force\n"
+            "puts a new one in its place, once that has begun. A run killed at any moment ends, resumed, with the same bits. Ctrl-C saves and\n"
+            "stops; the second one ends at once. Any key can be set: --set train.rounds=3 --set 'strategy={kind: fedprox, mu: 0.1}'. The folder\n"
+            "holds recipe.yaml (resolved), metrics.jsonl (a line an evaluation), shares.json, trace.jsonl, gantt.jsonl, model.safetensors,\n"
+            "summary.json, report.html and checkpoint/.\n",
     .run = run,
 };
