@@ -98,8 +98,8 @@ static int count_lost(struct ln_run *run, const struct ln__fleet_event *event)
         if (run->busy[c] && !run->lost_by[c])
             return LN_OK;
     }
-    return ln_fault_set(run->fault, LN_EREFUSED, "round %g: the last %llu results were all refused; client %u: %s", run->progress,
-                        (unsigned long long)run->lost, event->task.client, event->result.fault.text);
+    return ln_fault_set(run->fault, LN_EREFUSED, "round %g: the last %llu results were all refused; the last: %s", run->progress,
+                        (unsigned long long)run->lost, event->result.fault.text);
 }
 
 static void forget_lost(struct ln_run *run)
