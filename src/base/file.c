@@ -96,18 +96,15 @@ static void folder_of(const char *path, char *out)
 }
 
 /* A rename is durable only when the folder is. Some file systems cannot sync a folder (EINVAL): then there is nothing to wait for. */
-static int sync_folder(const char *path)
+int ln__file_sync_folder(const char *path, struct ln_fault *fault)
 {
     char folder[PATH_MAX];
     folder_of(path, folder);
     int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file < 0)
-        return -1;
-    int failed = fsync(file) != 0 && errno != EINVAL ? -1 : 0;
-    int saved = errno;
-    close(file);
-    errno = saved;
-    return failed;
+    int code = file < 0 || (fsync(file) != 0 && errno != EINVAL) ? ln_fault_errno(fault, "%s: cannot sync its folder", path) : LN_OK;
+    if (file >= 0)
+        close(file);
+    return code;
 }
 
 /* A new file beside path, its name in temporary (PATH_MAX bytes): as mkostemp, but with the rights that the user's umask leaves. */
@@ -153,9 +150,7 @@ int ln__file_replace(const char *path, const struct ln__piece *piece, size_t pie
         errno = saved;
         return ln_fault_errno(fault, "%s: cannot write", path);
     }
-    if (sync_folder(path) != 0)
-        return ln_fault_errno(fault, "%s: cannot sync its folder", path);
-    return LN_OK;
+    return ln__file_sync_folder(path, fault);
 }
 
 int ln__file_mkdirs(const char *path, struct ln_fault *fault)

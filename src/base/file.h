@@ -25,6 +25,9 @@ struct ln__piece {
 };
 int ln__file_replace(const char *path, const struct ln__piece *piece, size_t pieces, struct ln_fault *fault) LN_MUST_CHECK;
 
+/* Makes durable that path has its name. */
+int ln__file_sync_folder(const char *path, struct ln_fault *fault) LN_MUST_CHECK;
+
 int ln__file_mkdirs(const char *path, struct ln_fault *fault) LN_MUST_CHECK; /* parents too; existing is fine */
 bool ln__file_exists(const char *path);
 /* folder/name into out; LN_EBUDGET when longer than room. */

@@ -258,19 +258,6 @@ static int open_next(const struct ln__journal *journal, const char *path, int *o
     return code;
 }
 
-static int sync_folder_of(const char *path, struct ln_fault *fault)
-{
-    char folder[PATH_MAX] = ".";
-    const char *slash = strrchr(path, '/');
-    if (slash)
-        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int code = file < 0 || (fsync(file) != 0 && errno != EINVAL) ? ln_fault_errno(fault, "%s: cannot sync its folder", path) : LN_OK;
-    if (file >= 0)
-        close(file);
-    return code;
-}
-
 int ln__journal_compact(struct ln__journal *journal, const void *data, size_t size, struct ln_fault *fault)
 {
     int code = check_size(journal, data ? size : 1, fault);
@@ -300,7 +287,7 @@ int ln__journal_compact(struct ln__journal *journal, const void *data, size_t si
     journal->file = file;
     journal->records = data ? 1 : 0;
     journal->size = sizeof magic + (data ? HEAD + (uint64_t)size : 0);
-    code = sync_folder_of(journal->path, fault);
+    code = ln__file_sync_folder(journal->path, fault);
     journal->broken = code != LN_OK;
     return code;
 }
