@@ -206,7 +206,8 @@ double ln__run_time(const struct ln_run *run)
     return horizon > 0 && now > horizon ? horizon : now;
 }
 
-static void show(const struct ln_run *run)
+/* By what will end the run, as far as can be seen; nearly level, by what was shown before, for the bar's rate begins anew with another unit. */
+static void show(struct ln_run *run)
 {
     char note[48];
     if (run->args->quiet)
@@ -214,7 +215,8 @@ static void show(const struct ln_run *run)
     snprintf(note, sizeof note, "accuracy %.1f %%", 100 * run->total.accuracy);
     const struct ln__recipe *recipe = run->env->recipe;
     double horizon = recipe->stop.time_s, rounds = (double)recipe->train.rounds;
-    if (horizon > 0 && ln__run_time(run) / horizon > run->progress / rounds)
+    run->by_clock = horizon > 0 && ln__run_time(run) / horizon - run->progress / rounds > (run->by_clock ? -0.01 : 0.01);
+    if (run->by_clock)
         ln__progress("training", "fleet s", ln__run_time(run), horizon, note);
     else
         ln__progress("training", "rounds", run->progress, rounds, note);

@@ -70,6 +70,7 @@ struct ln_run {
     double evaluated; /* progress of the last test */
     double best, best_round;
     bool published;                         /* since the last look */
+    bool by_clock;                          /* its progress was last shown in seconds of the fleet's clock */
     bool untested;                          /* stopped in the test that was due then: the first thing when the run goes on */
     uint64_t lost;                          /* trainings refused in a row since the last version; not archived, nor is */
     bool *lost_by;                          /* [clients] whose they are; NULL before the first */
