@@ -65,9 +65,13 @@ touch lost/mine
 refuses 2 'sample.*100.*8 clients|train\.sample' "$LINNET" run tiny.yaml --out lost --force --set train.sample=100
 refuses 1 'data_batch_1\.bin' "$LINNET" run tiny.yaml --out lost --force --set data.set=cifar10
 same whole lost
-[[ -f lost/leak.json && ! -e lost/replaced ]] || fail "a refused --force: $(ls lost)"
+[[ -f lost/leak.json && ! -e lost/.replaced ]] || fail "a refused --force: $(ls lost)"
+mkdir lost/.replaced
+touch lost/.replaced/mine
 "$LINNET" run tiny.yaml --out lost --force --quiet --set seed=8 >/dev/null
-[[ -f lost/mine && ! -e lost/leak.json && ! -e lost/replaced ]] || fail "--force: $(ls lost)"
+[[ -f lost/.replaced/mine && $(ls -A lost/.replaced) == mine ]] || fail "--force: $(ls -A lost/.replaced)"
+rm -r lost/.replaced
+[[ -f lost/mine && ! -e lost/leak.json && ! -e lost/.replaced ]] || fail "--force: $(ls lost)"
 cmp -s whole/model.safetensors lost/model.safetensors && fail "--force left the old model"
 touch file
 refuses 1 'file/run: .*Not a directory|file: .*' "$LINNET" run tiny.yaml --out file/run

@@ -92,12 +92,24 @@ static int move_run(const char *dir, const char *to, struct ln_fault *fault)
 }
 
 /* Here lies the run before until the one that replaces it has begun. */
-#define REPLACED "replaced"
+#define REPLACED ".replaced"
 
 static bool has(const char *dir, const char *name)
 {
     char path[PATH_MAX];
     return ln__file_join(path, sizeof path, dir, name) == 0 && ln__file_exists(path);
+}
+
+/* A run's files in it, and the folder where nothing else is in it. */
+static int remove_aside(const char *dir, struct ln_fault *fault)
+{
+    char aside[PATH_MAX];
+    if (ln__file_join(aside, sizeof aside, dir, REPLACED))
+        return ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", dir);
+    int code = remove_run(aside, fault);
+    if (!code)
+        rmdir(aside);
+    return code;
 }
 
 static int set_aside(const char *dir, struct ln_fault *fault)
@@ -107,7 +119,7 @@ static int set_aside(const char *dir, struct ln_fault *fault)
     if (!code && has(dir, REPLACED) && !has(dir, "metrics.jsonl")) /* one that was killed before it began */
         return remove_run(dir, fault);
     if (!code)
-        code = remove_tree(dir, REPLACED, fault);
+        code = remove_aside(dir, fault);
     if (!code)
         code = ln__file_mkdirs(aside, fault);
     return code ? code : move_run(dir, aside, fault);
@@ -126,7 +138,7 @@ void ln__rundir_undo(const char *dir)
 void ln__rundir_begun(const char *dir)
 {
     struct ln_fault fault = {0};
-    if (has(dir, REPLACED) && remove_tree(dir, REPLACED, &fault))
+    if (has(dir, REPLACED) && remove_aside(dir, &fault))
         ln__log(LN__LOG_WARN, "%s", fault.text);
 }
 
