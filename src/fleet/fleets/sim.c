@@ -331,8 +331,10 @@ static void deliver(struct ln__fleet *fleet, struct ln__item *item, struct ln__f
 
 static int sim_next(struct ln__fleet *fleet, const volatile int *stop, struct ln__fleet_event *event)
 {
-    fleet->stop = stop;
-    ln__ranks_stop_at(fleet->ranks, stop);
+    if (fleet->stop != stop) { /* not written again while the threads read it */
+        fleet->stop = stop;
+        ln__ranks_stop_at(fleet->ranks, stop);
+    }
     if (fleet->began == 0)
         fleet->began = ln__clock_mono();
     for (;;) {
