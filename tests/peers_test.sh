@@ -40,11 +40,14 @@ echo 0 >linnet.count
 "$peers" --out stays.jsonl "${pairs[@]}" --python "$PWD/stays" --pairs 3 >stays.out
 [[ $(wc -l <stays.jsonl) == 3 && $(wc -l <starts) == 2 ]] || fail "three pairs, two layouts: started $(wc -l <starts) times; $(cat stays.out)"
 
-# Another budget is another setting, and Linnet is told it.
+# Another budget or kind of product is another setting, and Linnet is told it.
 "$peers" --out pairs.jsonl "${pairs[@]}" --pairs 1 --memory-mb 0,38 >tight.out
 [[ $(wc -l <tight.out) == 1 ]] && grep -q '1 thread, within 38 MB, pair 1: ' tight.out || fail "a budget: $(cat tight.out)"
 [[ $(cat linnet.last) == *" --set train.memory_mb=38 "* ]] || fail "a budget: $(cat linnet.last)"
-checks=$((checks + 7))
+"$peers" --out pairs.jsonl "${pairs[@]}" --pairs 1 --computes f32,bf16 >bf16.out
+[[ $(wc -l <bf16.out) == 1 ]] && grep -q '1 thread, bf16, pair 1: ' bf16.out || fail "another compute: $(cat bf16.out)"
+[[ $(cat linnet.last) == *" --set train.compute=bf16 "* ]] || fail "another compute: $(cat linnet.last)"
+checks=$((checks + 9))
 
 # complains PATTERN ARGUMENTS...: one sentence, and no pair is written.
 complains() {
