@@ -4,7 +4,7 @@ source "$(dirname "$0")/program.sh"
 
 run() { "$LINNET" run "$@" --quiet; }
 
-conv=(--set 'model.name=cnn5x5' --set 'data.augment=[crop, flip]' --set 'codec.up=f16' --set train.rounds=2 --set eval.every=1
+conv=(--set model.name=resnet9 --set 'data.augment=[crop, flip]' --set 'codec.up=f16' --set train.rounds=2 --set eval.every=1
     --set 'data.set={kind: synthetic, channels: 3, height: 16, width: 16, train: 96, test: 40}')
 run tiny.yaml --out float "${conv[@]}" --set fleet.threads=3 >/dev/null
 run tiny.yaml --out bf16-1 "${conv[@]}" --set train.compute=bf16 --set fleet.threads=1 >/dev/null

@@ -118,8 +118,8 @@ static const struct ln_option train_options[] = {
      .offset = WITHIN(train, compute),
      .fallback = "f32",
      .choices = "f32|bf16",
-     .help = "how training steps multiply; bf16: convolutions and linear layers on operands rounded to bfloat16, sums and all that is kept in "
-             "float, emulated (slower) where the processor has no instruction for it"},
+     .help = "how training steps multiply; bf16: convolutions for which it pays on operands rounded to bfloat16, sums and all that is "
+             "kept in float, emulated (slower) where the processor has no instruction for it"},
     {0}};
 
 static const struct ln_option codec_options[] = {

@@ -1,8 +1,9 @@
 /* bfloat16 products: what every set agrees on.
  *
- * A bf16 set is a whole kernel set (kernels.h) of which only the products differ: where ln__bf16_takes says so, convolutions and linear
- * layers round both operands of a product to bfloat16 (activations, output gradients, weights) and add the products up in float. What comes
- * in and goes out stays float: weights, gradients, biases and their gradients, norms, loss and optimiser. Layouts are those of the float set.
+ * A bf16 set is a whole kernel set (kernels.h) of which only some products differ: where ln__bf16_takes says so, convolutions round both
+ * operands of a product to bfloat16 (activations, output gradients, weights) and add the products up in float. What comes in and goes out
+ * stays float: weights, gradients, biases and their gradients, norms, loss and optimiser; so do linear layers, which memory holds up: their
+ * weights are read once a step, and to round them is to read and write them once more. Layouts are those of the float set.
  *
  * Rounding is to nearest, ties to even, the same bits in every set; a NaN stays one and becomes quiet, what is beyond the largest bfloat16
  * becomes infinite. The sums differ in their last bits: the reference adds in double; the portable form ("-emulated") with two fused
@@ -31,7 +32,7 @@ static inline float ln__bf16_float(uint16_t value)
     return out;
 }
 
-/* Whether a pass of this convolution multiplies in bfloat16: a fixed function of the shape, the same for every set. Linear layers always do. */
-bool ln__bf16_takes(const struct ln__conv *conv, enum ln__pass pass);
+/* Whether this convolution multiplies in bfloat16, in all its passes: a fixed function of the shape, the same for every set. */
+bool ln__bf16_takes(const struct ln__conv *conv);
 
 #endif

@@ -14,12 +14,10 @@
 #define LN_B(op) LN__JOIN(ln_k_bf16_##op##__, LN_B_ISA)
 
 /* clang-format off */
-#define LN__CONV_PRODUCTS(X) X(conv_algorithm) X(conv_scratch) X(conv_forward) X(conv_input_grad) X(conv_weight_grad)
-#define LN__LINEAR_PRODUCTS(X) X(linear_scratch) X(linear_forward) X(linear_backward)
-#define LN__PRODUCTS(X) LN__CONV_PRODUCTS(X) LN__LINEAR_PRODUCTS(X) /* what bf16 sets have of their own */
-#define LN__CONV_WEIGHTS(X) X(conv_weights) X(conv_pack) X(conv_unpack) /* and masked sets, with the products of convolutions */
+#define LN__PRODUCTS(X) X(conv_algorithm) X(conv_scratch) X(conv_forward) X(conv_input_grad) X(conv_weight_grad) /* what bf16 sets have of their own */
+#define LN__CONV_WEIGHTS(X) X(conv_weights) X(conv_pack) X(conv_unpack)                                           /* and masked sets, with the products */
 #define LN__COMMON(X) \
-    X(pack) X(unpack) X(linear_weights) X(linear_pack) X(linear_unpack) \
+    X(pack) X(unpack) X(linear_scratch) X(linear_forward) X(linear_backward) X(linear_weights) X(linear_pack) X(linear_unpack) \
     X(norm_forward) X(norm_apply) X(norm_grad) X(sandwich_scratch) X(sandwich_forward) X(sandwich_grad) \
     X(act_forward) X(act_grad) X(add) X(scale_forward) X(scale_grad) \
     X(maxpool_forward) X(relu_maxpool_forward) X(maxpool_grad) X(avgpool_forward) X(avgpool_grad) X(globalpool_forward) X(globalpool_grad) \

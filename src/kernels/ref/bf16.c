@@ -63,18 +63,18 @@ static void weight_grad(const struct ln__conv *conv, int n, const float *x, cons
 
 const char *LN_B(conv_algorithm)(const struct ln__conv *conv, enum ln__pass pass)
 {
-    return ln__bf16_takes(conv, pass) ? "definition-bf16" : LN_K(conv_algorithm)(conv, pass);
+    return ln__bf16_takes(conv) ? "definition-bf16" : LN_K(conv_algorithm)(conv, pass);
 }
 
 size_t LN_B(conv_scratch)(const struct ln__conv *conv, enum ln__pass pass, int n, unsigned width)
 {
-    return ln__bf16_takes(conv, pass) ? scratch_for(conv, pass, n) : LN_K(conv_scratch)(conv, pass, n, width);
+    return ln__bf16_takes(conv) ? scratch_for(conv, pass, n) : LN_K(conv_scratch)(conv, pass, n, width);
 }
 
 void LN_B(conv_forward)(const struct ln__conv *conv, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
                         struct ln__pool *pool)
 {
-    if (ln__bf16_takes(conv, LN__FORWARD))
+    if (ln__bf16_takes(conv))
         forward(conv, n, x, w, bias, y, scratch);
     else
         LN_K(conv_forward)(conv, n, x, w, bias, y, scratch, pool);
@@ -83,7 +83,7 @@ void LN_B(conv_forward)(const struct ln__conv *conv, int n, const float *x, cons
 void LN_B(conv_input_grad)(const struct ln__conv *conv, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
                            struct ln__pool *pool)
 {
-    if (ln__bf16_takes(conv, LN__INPUT_GRAD))
+    if (ln__bf16_takes(conv))
         input_grad(conv, n, dy, w, dx, add, scratch);
     else
         LN_K(conv_input_grad)(conv, n, dy, w, dx, add, scratch, pool);
@@ -92,47 +92,10 @@ void LN_B(conv_input_grad)(const struct ln__conv *conv, int n, const float *dy, 
 void LN_B(conv_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
                             struct ln__pool *pool)
 {
-    if (ln__bf16_takes(conv, LN__WEIGHT_GRAD))
+    if (ln__bf16_takes(conv))
         weight_grad(conv, n, x, dy, dw, dbias, scratch);
     else
         LN_K(conv_weight_grad)(conv, n, x, dy, dw, dbias, scratch, pool);
-}
-
-/* A linear layer is the convolution whose kernel covers its whole input; it is always taken. */
-static struct ln__conv conv_of(const struct ln__linear *linear)
-{
-    return (struct ln__conv){linear->ci, linear->hi, linear->wi, linear->co, 1, 1, linear->hi, linear->wi, 1, 0, 0, 1};
-}
-
-/* Backward: both passes', and in front of it the weight gradient that a sink takes. */
-size_t LN_B(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
-{
-    (void)width;
-    struct ln__conv conv = conv_of(linear);
-    size_t input = scratch_for(&conv, LN__INPUT_GRAD, n), weight = scratch_for(&conv, LN__WEIGHT_GRAD, n);
-    return pass == LN__FORWARD ? scratch_for(&conv, pass, n) : LN_K(linear_weights)(linear) + (input > weight ? input : weight);
-}
-
-void LN_B(linear_forward)(const struct ln__linear *linear, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
-                          struct ln__pool *pool)
-{
-    (void)pool;
-    struct ln__conv conv = conv_of(linear);
-    forward(&conv, n, x, w, bias, y, scratch);
-}
-
-void LN_B(linear_backward)(const struct ln__linear *linear, int n, const float *x, const float *dy, const float *w, float *dx, bool add, float *dw,
-                           float *dbias, const struct ln__sink *sink, float *scratch, struct ln__pool *pool)
-{
-    (void)pool;
-    struct ln__conv conv = conv_of(linear);
-    size_t weights = LN_K(linear_weights)(linear);
-    if (dx)
-        input_grad(&conv, n, dy, w, dx, add, scratch + weights);
-    if (dw || sink)
-        weight_grad(&conv, n, x, dy, dw ? dw : scratch, dbias, scratch + weights);
-    if (!dw && sink)
-        sink->take(sink, 0, weights, scratch);
 }
 
 static bool usable(void)

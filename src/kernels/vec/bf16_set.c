@@ -16,14 +16,14 @@ static size_t scratch_for(const struct ln__conv *conv, enum ln__pass pass, int n
 
 const char *LN_B(conv_algorithm)(const struct ln__conv *conv, enum ln__pass pass)
 {
-    return ln__bf16_takes(conv, pass) ? "direct-bf16" : LN_K(conv_algorithm)(conv, pass);
+    return ln__bf16_takes(conv) ? "direct-bf16" : LN_K(conv_algorithm)(conv, pass);
 }
 
 /* Fewer samples may be cut otherwise: enough for any number up to n. */
 size_t LN_B(conv_scratch)(const struct ln__conv *conv, enum ln__pass pass, int n, unsigned width)
 {
     size_t most = 0;
-    if (!ln__bf16_takes(conv, pass))
+    if (!ln__bf16_takes(conv))
         return LN_K(conv_scratch)(conv, pass, n, width);
     for (int fewer = 1; fewer <= n; fewer++) {
         size_t size = scratch_for(conv, pass, fewer, width);
@@ -35,7 +35,7 @@ size_t LN_B(conv_scratch)(const struct ln__conv *conv, enum ln__pass pass, int n
 void LN_B(conv_forward)(const struct ln__conv *conv, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
                         struct ln__pool *pool)
 {
-    if (!ln__bf16_takes(conv, LN__FORWARD)) {
+    if (!ln__bf16_takes(conv)) {
         LN_K(conv_forward)(conv, n, x, w, bias, y, scratch, pool);
         return;
     }
@@ -51,7 +51,7 @@ void LN_B(conv_forward)(const struct ln__conv *conv, int n, const float *x, cons
 void LN_B(conv_input_grad)(const struct ln__conv *conv, int n, const float *dy, const float *w, float *dx, bool add, float *scratch,
                            struct ln__pool *pool)
 {
-    if (ln__bf16_takes(conv, LN__INPUT_GRAD))
+    if (ln__bf16_takes(conv))
         LN_K(phases)(conv, n, dy, w, dx, add, scratch, pool, LN_B(gather));
     else
         LN_K(conv_input_grad)(conv, n, dy, w, dx, add, scratch, pool);
@@ -60,72 +60,13 @@ void LN_B(conv_input_grad)(const struct ln__conv *conv, int n, const float *dy, 
 void LN_B(conv_weight_grad)(const struct ln__conv *conv, int n, const float *x, const float *dy, float *dw, float *dbias, float *scratch,
                             struct ln__pool *pool)
 {
-    if (!ln__bf16_takes(conv, LN__WEIGHT_GRAD)) {
+    if (!ln__bf16_takes(conv)) {
         LN_K(conv_weight_grad)(conv, n, x, dy, dw, dbias, scratch, pool);
         return;
     }
     LN_B(spread)(conv, n, x, dy, dw, scratch, pool);
     if (dbias)
         LN_K(bias_grad)(conv, n, dy, dbias, pool);
-}
-
-/* A linear layer as a 1x1 convolution of one pixel whose channels are the features as they lie, or, where blocks are not full, as one whose
- * kernel covers its input: the same weights. */
-static struct ln__conv conv_of(const struct ln__linear *linear)
-{
-    if (linear->ci < LN_V)
-        return (struct ln__conv){linear->ci, linear->hi, linear->wi, linear->co, 1, 1, linear->hi, linear->wi, 1, 0, 0, 1};
-    return (struct ln__conv){ln__blocks(linear->ci, LN_V) * linear->hi * linear->wi * LN_V, 1, 1, linear->co, 1, 1, 1, 1, 1, 0, 0, 1};
-}
-
-static size_t linear_work(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
-{
-    struct ln__conv conv = conv_of(linear);
-    size_t most = 0;
-    for (int fewer = 1; fewer <= n; fewer++) {
-        size_t size = scratch_for(&conv, pass, fewer, width);
-        most = size > most ? size : most;
-    }
-    return most;
-}
-
-/* Backward: both passes', and in front of it the weight gradient that a sink takes. */
-size_t LN_B(linear_scratch)(const struct ln__linear *linear, enum ln__pass pass, int n, unsigned width)
-{
-    if (pass == LN__FORWARD)
-        return linear_work(linear, pass, n, width);
-    size_t input = linear_work(linear, LN__INPUT_GRAD, n, width), weight = linear_work(linear, LN__WEIGHT_GRAD, n, width);
-    return LN_K(linear_weights)(linear) + (input > weight ? input : weight);
-}
-
-void LN_B(linear_forward)(const struct ln__linear *linear, int n, const float *x, const float *w, const float *bias, float *y, float *scratch,
-                          struct ln__pool *pool)
-{
-    struct ln__conv conv = conv_of(linear);
-    struct gather g = LN_K(gather_forward)(&conv, n);
-    g.in = x;
-    g.w = w;
-    g.bias = bias;
-    g.out = y;
-    g.scratch = scratch;
-    LN_B(gather)(&g, pool);
-}
-
-void LN_B(linear_backward)(const struct ln__linear *linear, int n, const float *x, const float *dy, const float *w, float *dx, bool add, float *dw,
-                           float *dbias, const struct ln__sink *sink, float *scratch, struct ln__pool *pool)
-{
-    struct ln__conv conv = conv_of(linear);
-    size_t weights = LN_K(linear_weights)(linear);
-    if (dx)
-        LN_K(phases)(&conv, n, dy, w, dx, add, scratch + weights, pool, LN_B(gather));
-    if (!dw && sink) /* zero in the lanes of no channel */
-        memset(scratch, 0, weights * sizeof *scratch);
-    if (dw || sink)
-        LN_B(spread)(&conv, n, x, dy, dw ? dw : scratch, scratch + weights, pool);
-    if (dbias)
-        LN_K(bias_grad)(&conv, n, dy, dbias, pool);
-    if (!dw && sink)
-        sink->take(sink, 0, weights, scratch);
 }
 
 #define FLOAT_SET LN__JOIN(ln__kset_, LN_ISA)

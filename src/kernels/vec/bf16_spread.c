@@ -2,8 +2,8 @@
  * while the pairs of a band (some images, rows or columns) pass by, for one tap after the other. A band is rounded by the chunk that uses it:
  * gradients as pairs (q, q + 1) of even q, inputs as pairs (j, j + 1) of every j, since a tap may begin at an odd place.
  *
- * A chunk is a part of the samples and a range of input blocks; the sums of the parts are added in order. Features of a batch (1x1 in and
- * out) are pixels of one row, so that a linear layer has pairs too. */
+ * A chunk is a part of the samples and a range of input blocks; the sums of the parts are added in order. Where planes are single pixels
+ * those of a batch are one row, so that there are pairs too. */
 #include "kernels/vec/bf16.h"
 
 #define BAND 256            /* output pixels */

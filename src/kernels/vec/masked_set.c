@@ -213,16 +213,14 @@ static size_t LN_KM(weight_grad)(const struct ln__conv *conv, int n, const float
 
 #define OWN(op) .op = LN_KM(op),
 #define SAME(op) .op = LN_K(op),
-const struct ln__sparse_kset SET = {.dense = {.name = "masked-" LN__TEXT(LN_ISA),
-                                              .lanes = LN_V,
-                                              .usable = usable,
-                                              LN__CONV_PRODUCTS(OWN) LN__CONV_WEIGHTS(OWN) LN__LINEAR_PRODUCTS(SAME) LN__COMMON(SAME)},
-                                    .masked = true,
-                                    .topk_scratch = LN_KS(topk_scratch),
-                                    .topk = LN_KS(topk),
-                                    .list_bytes = LN_KM(list_bytes),
-                                    .compact = LN_KM(compact),
-                                    .scratch = LN_KM(scratch),
-                                    .forward = LN_KM(forward),
-                                    .input_grad = LN_KM(input_grad),
-                                    .weight_grad = LN_KM(weight_grad)};
+const struct ln__sparse_kset SET = {
+    .dense = {.name = "masked-" LN__TEXT(LN_ISA), .lanes = LN_V, .usable = usable, LN__PRODUCTS(OWN) LN__CONV_WEIGHTS(OWN) LN__COMMON(SAME)},
+    .masked = true,
+    .topk_scratch = LN_KS(topk_scratch),
+    .topk = LN_KS(topk),
+    .list_bytes = LN_KM(list_bytes),
+    .compact = LN_KM(compact),
+    .scratch = LN_KM(scratch),
+    .forward = LN_KM(forward),
+    .input_grad = LN_KM(input_grad),
+    .weight_grad = LN_KM(weight_grad)};
