@@ -326,10 +326,31 @@ static void norm_body(const struct ln__sparse_kset *set)
     ln__mem_free(z);
 }
 
+/* A channel all of whose weights rest is constant, and stays so: beta, and no gradient from rounding. */
+static void constant_body(const struct ln__sparse_kset *set)
+{
+    const int n = 3, c = set->dense.lanes, hw = 77;
+    const size_t size = (size_t)(n * c * hw);
+    float *x = numbers(0, size), *y = numbers(0, size), *one = numbers(0, (size_t)c), *zero = numbers(0, (size_t)c);
+    float *mean = numbers(0, (size_t)c), *var = numbers(0, (size_t)c);
+    for (size_t i = 0; i < size; i++)
+        x[i] = -0.37F;
+    for (int i = 0; i < c; i++)
+        one[i] = 1;
+    set->dense.norm_forward(n, c, hw, x, one, zero, 1e-5F, LN__ACT_NONE, NULL, y, mean, var, NULL);
+    for (size_t i = 0; i < size; i++)
+        assert_true(y[i] == 0);
+    assert_true(mean[0] == -0.37F && var[0] == 0);
+    float *all[] = {x, y, one, zero, mean, var};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        ln__mem_free(all[i]);
+}
+
 static void test_norm_forward(void **state)
 {
     (void)state;
     each_set(norm_body);
+    each_set(constant_body);
 }
 
 static void test_times(void **state)

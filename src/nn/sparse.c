@@ -57,14 +57,19 @@ static bool mark_nodes(const struct ln__graph *graph, const struct ln__sparse_ho
     return any;
 }
 
-static double spread_of(const struct ln__conv *conv)
+/* Of a linear layer, whose input's plane conv has for a kernel: features and outputs. */
+static double spread_of(const struct ln__node *node, const struct ln__conv *conv)
 {
-    return (double)conv->ci + conv->co + conv->kh + conv->kw;
+    double area = (double)conv->kh * conv->kw;
+    return is_linear(node) ? conv->ci * area + conv->co : (double)conv->ci + conv->co + conv->kh + conv->kw;
 }
 
-/* Erdos-Renyi kernel (Evci et al., "Rigging the lottery", 2020): a layer's density grows with (ci + co + kh + kw) / (ci co kh kw), by a factor
- * that gives the whole the wanted density; layers that would pass 1 are dense. */
-static void share_erk(const struct ln__graph *graph, double density, double *of_node)
+#define FULL (-2) /* while layers are shared out: one that keeps all */
+
+/* Erdos-Renyi kernel (Evci et al., "Rigging the lottery", 2020): a layer's density grows with (ci + co + kh + kw) / (ci co kh kw), of a linear
+ * layer with (ci + co) / (ci co), by a factor that gives the whole the wanted density. Layers that would pass 1 keep all of their weights: they
+ * are `full`. */
+static void share_erk(const struct ln__graph *graph, double density, double full, double *of_node)
 {
     struct ln__conv conv;
     double left = 0, factor = 0;
@@ -74,19 +79,21 @@ static void share_erk(const struct ln__graph *graph, double density, double *of_
         double spread = 0;
         more = false;
         for (int i = 0; i < graph->nodes; i++)
-            spread += of_node[i] == 0 && conv_of(&graph->node[i], &conv) ? spread_of(&conv) : 0;
+            spread += of_node[i] == 0 && conv_of(&graph->node[i], &conv) ? spread_of(&graph->node[i], &conv) : 0;
         factor = spread > 0 && left > 0 ? left / spread : 0;
         for (int i = 0; i < graph->nodes; i++) {
-            if (of_node[i] != 0 || !conv_of(&graph->node[i], &conv) || factor * spread_of(&conv) < weights_of(&conv))
+            if (of_node[i] != 0 || !conv_of(&graph->node[i], &conv) || factor * spread_of(&graph->node[i], &conv) < weights_of(&conv))
                 continue;
-            of_node[i] = LN__DENSE;
+            of_node[i] = FULL;
             left -= weights_of(&conv);
             more = true;
         }
     }
     for (int i = 0; i < graph->nodes; i++) {
         if (of_node[i] == 0 && conv_of(&graph->node[i], &conv))
-            of_node[i] = 1 - factor * spread_of(&conv) / weights_of(&conv);
+            of_node[i] = 1 - factor * spread_of(&graph->node[i], &conv) / weights_of(&conv);
+        else if (of_node[i] == FULL)
+            of_node[i] = full;
     }
 }
 
@@ -95,7 +102,7 @@ bool ln__sparse_nodes(const struct ln__graph *graph, const struct ln_choice *cho
     struct ln__sparse_how how;
     bool any = how_of(choice, &how) && (how.sparsity > 0 || how.power != 1) && mark_nodes(graph, &how, of_node);
     if (any && how.distribution == LN__ERK)
-        share_erk(graph, 1 - how.sparsity, of_node);
+        share_erk(graph, 1 - how.sparsity, how.power != 1 ? 0 : LN__DENSE, of_node); /* the power is for full layers too */
     for (int i = 0; i < graph->nodes; i++) {
         if (!any)
             of_node[i] = LN__DENSE;

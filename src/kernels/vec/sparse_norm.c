@@ -11,18 +11,19 @@ struct norm {
     bool frozen, add, add_residual;
 };
 
+/* Sums are of what lies above the first value: a constant channel, as one all of whose weights rest, has that mean to the bit and no variance. */
 static void stats(const float *x, size_t n, float *mean, float *var)
 {
-    vf sum[4] = {0};
+    vf sum[4] = {0}, above = vf_set(x[0]);
     size_t i = 0;
     for (; i + 4 * LN_V <= n; i += 4 * LN_V) {
         for (size_t j = 0; j < 4; j++)
-            sum[j] += vf_load(x + i + j * LN_V);
+            sum[j] += vf_load(x + i + j * LN_V) - above;
     }
     float total = vf_sum(sum[0] + sum[1] + (sum[2] + sum[3]));
     for (size_t j = i; j < n; j++)
-        total += x[j];
-    float m = (float)((double)total / (double)n);
+        total += x[j] - x[0];
+    float m = (float)((double)x[0] + (double)total / (double)n);
     vf centre = vf_set(m), square[4] = {0};
     for (i = 0; i + 4 * LN_V <= n; i += 4 * LN_V) {
         for (size_t j = 0; j < 4; j++) {

@@ -34,18 +34,27 @@ static void depth_needs(const struct ln__need_args *args, struct ln__needs *out)
     out->backward_over = true;
 }
 
+/* Of a sample, or in the sparse sets' layout, channels outermost, of a channel's plane of a sample. */
 struct rows {
-    size_t size;
+    size_t count, size, samples;
     const float *factor, *x;
     float *y;
     bool add;
 };
 
+static struct rows rows_of(const struct ln__call *call)
+{
+    const struct ln__shape shape = call->node->shape;
+    const size_t samples = (size_t)call->n, planes = call->set ? (size_t)shape.c : 1;
+    return (struct rows){
+        .count = planes * samples, .size = ln__layout_floats(call->kset, shape, 1) / planes, .samples = samples, .factor = call->saved};
+}
+
 static void scale_row(void *context, size_t row, unsigned worker)
 {
     (void)worker;
     const struct rows *rows = context;
-    const float *x = rows->x + row * rows->size, factor = rows->factor[row];
+    const float *x = rows->x + row * rows->size, factor = rows->factor[row % rows->samples];
     float *y = rows->y + row * rows->size;
     if (rows->add) {
         for (size_t i = 0; i < rows->size; i++)
@@ -73,14 +82,20 @@ static void depth_forward(const struct ln__call *call)
         ln__rng_block(&call->key, (call->first + (uint64_t)i) / 4, word);
         factor[i] = (double)word[(call->first + (uint64_t)i) % 4] >= (double)attr->rate * 4294967296.0 ? 1 / (1 - attr->rate) : 0;
     }
-    ln__pool_for(call->pool, (size_t)call->n, scale_row, &(struct rows){size, factor, call->x[0], call->y, false});
+    struct rows rows = rows_of(call);
+    rows.x = call->x[0];
+    rows.y = call->y;
+    ln__pool_for(call->pool, rows.count, scale_row, &rows);
 }
 
 static void depth_backward(const struct ln__call *call)
 {
-    size_t size = ln__layout_floats(call->kset, call->node->shape, 1);
-    if (call->dx[0])
-        ln__pool_for(call->pool, (size_t)call->n, scale_row, &(struct rows){size, call->saved, call->dy, call->dx[0], call->add[0]});
+    struct rows rows = rows_of(call);
+    rows.x = call->dy;
+    rows.y = call->dx[0];
+    rows.add = call->add[0];
+    if (rows.y)
+        ln__pool_for(call->pool, rows.count, scale_row, &rows);
 }
 
 static void depth_onnx(struct ln__onnx_call *call)
