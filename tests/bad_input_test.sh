@@ -85,6 +85,9 @@ fi
 # ---- what cannot be built or shown ----
 run 2 'model\.name: vgg11 on pictures of 3 x 7 x 7: ' --set model.name=vgg11 --set 'data.set={kind: synthetic, channels: 3, height: 7, width: 7, train: 64, test: 8}'
 run 2 'train\.memory_mb: logreg with batch 10 needs ' --set train.memory_mb=1 --set 'data.set={kind: synthetic, channels: 3, height: 224, width: 224, train: 64, test: 8}'
+budget=(--set train.rounds=1 --set train.memory_mb=10 --set model.name=cnn5x5 --set 'data.set={kind: synthetic, channels: 3, height: 32, width: 32, train: 64, test: 8}')
+run 2 'train\.memory_mb: cnn5x5 with batch 10 needs ' "${budget[@]}"
+"$LINNET" run tiny.yaml --out halved "${budget[@]}" --set 'method={kind: splitfed, cut: 1}' --quiet >/dev/null || fail "the device's half is within the budget"
 run 2 'data\.set: synthetic: more than 8 GB' --set 'data.set={kind: synthetic, train: 1000000, height: 1000, width: 1000}'
 run 2 'logreg has no cut points; say kind: all' --set 'model.init={kind: partial, from: truncated.safetensors}'
 run 2 'give model\.init\.cut \(1\.\.3\)' --set model.name=cnn5x5 --set 'data.set={kind: synthetic, channels: 3, height: 16, width: 16, train: 64, test: 8}' \

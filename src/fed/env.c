@@ -232,10 +232,25 @@ static int check_sparsity(const struct ln__env *env, struct ln_fault *fault)
     return LN_OK;
 }
 
-/* A training network that is over the budget, or that sparse kernels cannot run, is said before the run. */
-static int check_memory(struct ln__env *env, struct ln_fault *fault)
+static int check_plan(const struct ln__plan_args *args, const char **kernels, struct ln_fault *fault)
+{
+    struct ln__plan *plan;
+    struct ln_fault why = {0};
+    int error = ln__plan_new(args, &plan, &why);
+    if (error)
+        return ln_fault_set(fault, error == LN_EBUDGET ? LN_ECONFIG : error, "%s%s", args->memory_max ? "train.memory_mb: " : "", why.text);
+    if (kernels)
+        *kernels = ln__plan_kernels(plan);
+    ln__plan_free(plan);
+    return LN_OK;
+}
+
+/* A training network (of methods with a server half, the device's half of it) that is over the budget, or that sparse kernels cannot run, is said
+ * before the run. */
+static int check_memory(struct ln__env *env, int cut, struct ln_fault *fault)
 {
     const struct ln__recipe *recipe = env->recipe;
+    const size_t memory_max = (size_t)recipe->train.memory_mb * 1000000;
     if (!recipe->train.memory_mb && !sparsity_of(env)->how)
         return LN_OK;
     struct ln__submodel *widest = NULL;
@@ -248,24 +263,21 @@ static int check_memory(struct ln__env *env, struct ln_fault *fault)
     }
     if (error)
         return error;
-    struct ln__plan *plan;
-    const struct ln__plan_args args = {.graph = widest ? ln__submodel_graph(widest) : env->graph,
-                                       .segment = {0, -1},
-                                       .batch = (int)recipe->train.batch,
-                                       .train = true,
-                                       .learn = true,
-                                       .kset = env->kset,
-                                       .width = 1,
-                                       .optimizer = &recipe->train.optimizer,
-                                       .sparsity = &recipe->sparsity,
-                                       .memory_max = (size_t)recipe->train.memory_mb * 1000000};
-    struct ln_fault why = {0};
-    error = ln__plan_new(&args, &plan, &why);
-    if (error)
-        ln_fault_set(fault, error == LN_EBUDGET ? error = LN_ECONFIG : error, "%s%s", args.memory_max ? "train.memory_mb: " : "", why.text);
-    if (!error) {
-        env->sparse_kernels = sparsity_of(env)->how ? ln__plan_kernels(plan) : NULL;
-        ln__plan_free(plan);
+    struct ln__plan_args args = {.graph = widest ? ln__submodel_graph(widest) : env->graph,
+                                 .segment = {0, -1},
+                                 .batch = (int)recipe->train.batch,
+                                 .train = true,
+                                 .learn = true,
+                                 .kset = env->kset,
+                                 .width = 1,
+                                 .optimizer = &recipe->train.optimizer,
+                                 .sparsity = &recipe->sparsity,
+                                 .memory_max = env->method->open ? 0 : memory_max};
+    error = check_plan(&args, sparsity_of(env)->how ? &env->sparse_kernels : NULL, fault);
+    if (!error && env->method->open) { /* the device's half is what the budget is for */
+        args.segment.to = cut;
+        args.memory_max = memory_max;
+        error = check_plan(&args, NULL, fault);
     }
     ln__submodel_free(widest);
     return error;
@@ -287,7 +299,7 @@ static int open_all(struct ln__env *out, const struct ln__set *set, bool draw, s
     if (!error)
         error = check_update(out, fault);
     if (!error)
-        error = check_memory(out, fault);
+        error = check_memory(out, needs.cut, fault);
     if (error)
         ln__env_close(out);
     return error;

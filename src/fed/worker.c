@@ -116,8 +116,8 @@ int ln__worker_net(struct ln__worker *worker, const struct ln__net_wish *wish, s
     args.segment = wish->segment;
     args.batch = wish->batch;
     args.train = wish->train;
-    if (!wish->train)
-        args.memory_max = 0; /* the budget is of training */
+    if (!wish->train || wish->segment.from > 0)
+        args.memory_max = 0; /* the budget is of training on a device: not of tests, and not of the server's half */
     args.input_grad = wish->input_grad;
     struct ln__plan *plan = NULL;
     int error = ln__plan_new(&args, &plan, fault);

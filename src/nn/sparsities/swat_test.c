@@ -133,7 +133,8 @@ static void test_erk_linear(void **state)
         if (param->dims < 2 || layers == 3)
             continue;
         weights[layers] = (double)param->count;
-        spread[layers] = param->dims == 4 ? (double)(param->dim[0] + param->dim[1] + param->dim[2] + param->dim[3]) : (double)(param->dim[0] + param->dim[1]);
+        spread[layers] =
+            param->dims == 4 ? (double)(param->dim[0] + param->dim[1] + param->dim[2] + param->dim[3]) : (double)(param->dim[0] + param->dim[1]);
         sparsity[layers++] = of_node[param->node];
         left += 0.1 * (double)param->count;
     }
@@ -735,11 +736,11 @@ static void test_macs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),      cmocka_unit_test(test_erk),          cmocka_unit_test(test_follows_reference),
-        cmocka_unit_test(test_edges),       cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_not_a_number),
-        cmocka_unit_test(test_recomputed),  cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_period),      cmocka_unit_test(test_powerprop),    cmocka_unit_test(test_momentum_missing),
-        cmocka_unit_test(test_macs),        cmocka_unit_test(test_choice),       cmocka_unit_test(test_costs),
-        cmocka_unit_test(test_large_kernel), cmocka_unit_test(test_erk_linear),  cmocka_unit_test(test_depth)};
+        cmocka_unit_test(test_layers),       cmocka_unit_test(test_erk),          cmocka_unit_test(test_follows_reference),
+        cmocka_unit_test(test_edges),        cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_not_a_number),
+        cmocka_unit_test(test_recomputed),   cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_period),       cmocka_unit_test(test_powerprop),    cmocka_unit_test(test_momentum_missing),
+        cmocka_unit_test(test_macs),         cmocka_unit_test(test_choice),       cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_large_kernel), cmocka_unit_test(test_erk_linear),   cmocka_unit_test(test_depth)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
