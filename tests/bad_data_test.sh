@@ -10,6 +10,10 @@ picture() { # FILE WIDTH HEIGHT VALUE: grey, as PGM
 # ---- pictures ----
 picture good.pgm 12 12 100
 "$LINNET" predict whole good.pgm >/dev/null || fail "a good picture is refused"
+# What a stranger wrote does not reach the terminal as it is: here the name of a file, below a table's cell.
+picture $'red\e[31m.pgm' 12 12 100
+"$LINNET" predict whole $'red\e[31m.pgm' >named.out
+grep -q '^red?\[31m\.pgm ' named.out && ! grep -q $'\e' named.out || fail "a file's name, raw: $(cat -v named.out)"
 picture wide.pgm 13 12 100
 refuses 1 'wide\.pgm.*13.*12' "$LINNET" predict whole wide.pgm
 head -c 60 good.pgm >cut.pgm
@@ -50,6 +54,9 @@ csv() { "$LINNET" run "${table[@]}" --set 'data.set={kind: csv, path: rows.csv}'
 csv >/dev/null && rm -r never || fail "a good table is refused"
 sed '8s/.*/7.5,wide,1/' -i csv/rows.csv
 refuses 1 'rows\.csv:8.*wide' csv
+sed '8s/.*/7.5,\x1b[31mred\xc2\x9b,1/' -i csv/rows.csv
+refuses 1 'rows\.csv:8.*"\?\[31mred\?\?"' csv
+! grep -q $'\e' refusal.err || fail "a cell, raw: $(cat -v refusal.err)"
 sed '8s/.*/7.5,1/' -i csv/rows.csv
 refuses 1 'rows\.csv:8' csv
 sed '8s/.*/7.5,nan,1/' -i csv/rows.csv

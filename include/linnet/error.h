@@ -38,7 +38,7 @@ enum {
 
 #define LN_FAULT_TEXT 512
 
-/* Detail of a failure, in the caller's memory; the first fault set is kept. {0} is "no fault yet". */
+/* Detail of a failure, in the caller's memory, printable UTF-8 whatever it quotes; the first fault set is kept. {0} is "no fault yet". */
 struct ln_fault {
     int code;
     char text[LN_FAULT_TEXT];

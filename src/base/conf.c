@@ -10,22 +10,9 @@
 
 #include "base/conf_tree.h"
 #include "base/file.h"
+#include "base/text.h"
 
 /* ---- places and complaints ---- */
-
-struct conf_shown ln__conf_shown(const char *text)
-{
-    struct conf_shown shown;
-    size_t used = 0;
-    for (; text[used] && used < 60; used++) {
-        unsigned char c = (unsigned char)text[used];
-        shown.text[used] = c < 0x20 || c == 0x7f ? '?' : (char)c;
-    }
-    if (text[used])
-        memcpy(shown.text + used - 3, "...", 3);
-    shown.text[used] = 0;
-    return shown;
-}
 
 const char *ln__conf_article(const char *noun)
 {
@@ -46,7 +33,7 @@ void ln__conf_path(const struct conf_place *place, char *out, size_t room)
     size_t used = strlen(out);
     const char *dot = used ? "." : "";
     if (place->key)
-        snprintf(out + used, room - used, "%s%s", dot, ln__conf_shown(place->key).text);
+        snprintf(out + used, room - used, "%s%s", dot, ln__shown(place->key).text);
     else
         snprintf(out + used, room - used, "%s%zu", dot, place->index);
 }
@@ -208,7 +195,7 @@ static int read_key(struct reader *reader, const yaml_event_t *event, const stru
     if (before || table->count >= CONF_KEYS_MAX) {
         char what[160];
         if (before)
-            snprintf(what, sizeof what, "key %s is given twice, first in line %u; expected once", ln__conf_shown(*key).text, before->line);
+            snprintf(what, sizeof what, "key %s is given twice, first in line %u; expected once", ln__shown(*key).text, before->line);
         else
             snprintf(what, sizeof what, "more than %d keys in one table; expected fewer", CONF_KEYS_MAX);
         return complain(reader, LN_ECONFIG, line, what);
@@ -413,16 +400,15 @@ static int step(struct ln__conf *conf, struct conf_node *node, const char *part,
     bool number = is_index(part, &index);
     struct conf_node *child = NULL;
     if (open_scalar(conf, node, number))
-        return ln_fault_set(fault, LN_ENOMEM, "--set: %s: no memory", ln__conf_shown(path).text);
+        return ln_fault_set(fault, LN_ENOMEM, "--set: %s: no memory", ln__shown(path).text);
     if (node->type == CONF_TABLE) {
         child = ln__conf_child(node, part);
         if (!child && node->count >= CONF_KEYS_MAX)
-            return ln_fault_set(fault, LN_ECONFIG, "--set: %s: more than %d keys in one table; expected fewer", ln__conf_shown(path).text,
-                                CONF_KEYS_MAX);
+            return ln_fault_set(fault, LN_ECONFIG, "--set: %s: more than %d keys in one table; expected fewer", ln__shown(path).text, CONF_KEYS_MAX);
     } else {
         if (!number || index > node->count)
-            return ln_fault_set(fault, LN_ECONFIG, "--set: %s: \"%s\" is no item of this list; expected a number from 0 to %zu",
-                                ln__conf_shown(path).text, ln__conf_shown(part).text, node->count);
+            return ln_fault_set(fault, LN_ECONFIG, "--set: %s: \"%s\" is no item of this list; expected a number from 0 to %zu", ln__shown(path).text,
+                                ln__shown(part).text, node->count);
         child = node->child;
         for (size_t i = 0; i < index && child; i++)
             child = child->next;
@@ -431,7 +417,7 @@ static int step(struct ln__conf *conf, struct conf_node *node, const char *part,
         child = conf->nodes++ < CONF_NODES_MAX ? ln__conf_node(conf, CONF_SCALAR, "--set", 0) : NULL;
         const char *key = child && node->type == CONF_TABLE ? ln__arena_text(&conf->arena, part) : NULL;
         if (!child || (node->type == CONF_TABLE && !key))
-            return ln_fault_set(fault, LN_ENOMEM, "--set: %s: no memory", ln__conf_shown(path).text);
+            return ln_fault_set(fault, LN_ENOMEM, "--set: %s: no memory", ln__shown(path).text);
         child->key = key;
         ln__conf_append(node, child);
     }
@@ -444,12 +430,12 @@ int ln__conf_set(struct ln__conf *conf, const char *assignment, struct ln_fault 
     const char *equals = strchr(assignment, '=');
     char path[256], part[256];
     if (!equals || equals == assignment || equals - assignment >= (ptrdiff_t)sizeof path)
-        return ln_fault_set(fault, LN_ECONFIG, "--set: \"%s\": no assignment; expected a.b.c=value", ln__conf_shown(assignment).text);
+        return ln_fault_set(fault, LN_ECONFIG, "--set: \"%s\": no assignment; expected a.b.c=value", ln__shown(assignment).text);
     size_t size = (size_t)(equals - assignment);
     memcpy(path, assignment, size);
     path[size] = 0;
     char about[80];
-    snprintf(about, sizeof about, "%s: ", ln__conf_shown(path).text);
+    snprintf(about, sizeof about, "%s: ", ln__shown(path).text);
     struct conf_node *value;
     int code = ln__conf_read(conf, equals + 1, strlen(equals + 1), "--set", about, &value, fault);
     if (code)
@@ -460,7 +446,7 @@ int ln__conf_set(struct ln__conf *conf, const char *assignment, struct ln_fault 
         const char *dot = strchr(at, '.');
         size_t length = dot ? (size_t)(dot - at) : strlen(at);
         if (length == 0 || depth >= CONF_DEPTH_MAX)
-            return ln_fault_set(fault, LN_ECONFIG, "--set: \"%s\": %s; expected a.b.c=value", ln__conf_shown(path).text,
+            return ln_fault_set(fault, LN_ECONFIG, "--set: \"%s\": %s; expected a.b.c=value", ln__shown(path).text,
                                 length == 0 ? "an empty key" : "more than 32 levels");
         memcpy(part, at, length);
         part[length] = 0;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/conf_tree.h"
+#include "base/text.h"
 
 #define BIND_DEPTH_MAX 32 /* options within options within plug-ins */
 
@@ -123,7 +124,7 @@ static int refuse_number(struct binder *binder, const struct ln_option *option, 
     expectation(option, expected, sizeof expected);
     if (node->type != CONF_SCALAR || ln__conf_is_null(node))
         return FAIL(node, place, "%s given; expected %s", shape_name(node), expected);
-    return FAIL(node, place, "\"%s\" %s; expected %s", ln__conf_shown(node->text).text, why, expected);
+    return FAIL(node, place, "\"%s\" %s; expected %s", ln__shown(node->text).text, why, expected);
 }
 
 static bool in_range(const struct ln_option *option, double value)
@@ -179,7 +180,7 @@ static int bind_bool(struct binder *binder, const struct conf_node *node, const 
     if (!yes && !no && (node->type != CONF_SCALAR || ln__conf_is_null(node)))
         return FAIL(node, place, "%s given; expected true or false", shape_name(node));
     if (!yes && !no)
-        return FAIL(node, place, "\"%s\" is neither; expected true or false", ln__conf_shown(node->text).text);
+        return FAIL(node, place, "\"%s\" is neither; expected true or false", ln__shown(node->text).text);
     *out = yes;
     return LN_OK;
 }
@@ -217,7 +218,7 @@ static int bind_enum(struct binder *binder, const struct ln_option *option, cons
     if (node->type != CONF_SCALAR || ln__conf_is_null(node))
         return FAIL(node, place, "%s given; expected one of %s", shape_name(node), naming.all);
     hint(&naming, node->text, near, sizeof near);
-    return FAIL(node, place, "\"%s\" is none of its values; %sexpected one of %s", ln__conf_shown(node->text).text, near, naming.all);
+    return FAIL(node, place, "\"%s\" is none of its values; %sexpected one of %s", ln__shown(node->text).text, near, naming.all);
 }
 
 static int bind_text(struct binder *binder, const struct conf_node *node, const struct conf_place *place, const char **out)
@@ -296,7 +297,7 @@ static int unknown_plugin(struct binder *binder, enum ln_kind kind, const struct
         return FAIL(node, place, "no kind given; expected {kind: ...} with %s %s: %s", ln__conf_article(what), what, all);
     char near[80];
     hint(&naming, node->text, near, sizeof near);
-    return FAIL(node, place, "\"%s\" is no %s; %sexpected one of %s", ln__conf_shown(node->text).text, what, near, all);
+    return FAIL(node, place, "\"%s\" is no %s; %sexpected one of %s", ln__shown(node->text).text, what, near, all);
 }
 
 /* The key that holds the plug-in's name: kind, or what reads better for a model and a data set. */

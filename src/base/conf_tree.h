@@ -39,12 +39,6 @@ struct conf_place {
     size_t index;
 };
 
-/* A stranger's text as it may be shown on a terminal: control characters replaced, at most 60 bytes. */
-struct conf_shown {
-    char text[64];
-};
-struct conf_shown ln__conf_shown(const char *text);
-
 const char *ln__conf_article(const char *noun); /* "a" or "an" */
 
 void ln__conf_bound(double value, char *out, size_t room); /* an end of a range: 1000000, 0.5 */

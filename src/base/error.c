@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include <linnet/error.h>
 
 #include <errno.h>
@@ -5,11 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Cuts a text that did not fit visibly. */
-static void mark_cut(char text[LN_FAULT_TEXT], size_t would_be)
+/* Cuts a text that did not fit visibly; what a stranger wrote is in it. */
+static void finish(char text[LN_FAULT_TEXT], size_t would_be)
 {
     if (would_be >= LN_FAULT_TEXT)
         memcpy(text + LN_FAULT_TEXT - 4, "...", 4);
+    ln__text_clean(text);
 }
 
 int ln_fault_set(struct ln_fault *fault, int code, const char *format, ...)
@@ -21,7 +23,7 @@ int ln_fault_set(struct ln_fault *fault, int code, const char *format, ...)
     va_start(args, format);
     int size = vsnprintf(fault->text, sizeof fault->text, format, args);
     va_end(args);
-    mark_cut(fault->text, size < 0 ? 0 : (size_t)size);
+    finish(fault->text, size < 0 ? 0 : (size_t)size);
     return code;
 }
 
@@ -47,7 +49,7 @@ int ln_fault_errno(struct ln_fault *fault, const char *format, ...)
     const char *why = strerror_r(saved, reason, sizeof reason);
     if (used < sizeof fault->text)
         used += (size_t)snprintf(fault->text + used, sizeof fault->text - used, ": %s", why);
-    mark_cut(fault->text, used);
+    finish(fault->text, used);
     return code;
 }
 

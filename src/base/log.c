@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -46,18 +47,14 @@ enum ln__log_level ln__log_level(enum ln__log_level level)
     return before;
 }
 
-/* text as a JSON string; control characters and bytes beyond ASCII that are no UTF-8 would break a reader, so the former are escaped and
- * the latter are left to the caller, whose texts are UTF-8. */
+/* A clean text as a JSON string. */
 static void put_json(const char *text)
 {
     fputc('"', stderr);
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        if (*at == '"' || *at == '\\')
-            fprintf(stderr, "\\%c", *at);
-        else if (*at < 0x20)
-            fprintf(stderr, "\\u%04x", *at);
-        else
-            fputc(*at, stderr);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', stderr);
+        fputc(*text, stderr);
     }
     fputc('"', stderr);
 }
@@ -83,6 +80,7 @@ void ln__log(enum ln__log_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    ln__text_clean(text);
     flockfile(stderr);
     if (state.form == LN__LOG_JSON) {
         fprintf(stderr, "{\"level\":\"%s\",\"time\":%.3f,\"text\":", name[level], ln__clock_wall());
@@ -187,8 +185,9 @@ void ln__progress(const char *what, const char *unit, double done, double total,
     }
     state.shown_s = now;
     double rate = now > state.begun_s ? (done - state.begun_done) / (now - state.begun_s) : 0;
-    if (!note)
-        note = "";
+    char said[256];
+    snprintf(said, sizeof said, "%s", note ? note : "");
+    ln__text_clean(said);
     flockfile(stderr);
     if (state.form == LN__LOG_JSON) {
         fputs("{\"progress\":", stderr);
@@ -196,17 +195,17 @@ void ln__progress(const char *what, const char *unit, double done, double total,
         fputs(",\"unit\":", stderr);
         put_json(unit);
         fprintf(stderr, ",\"done\":%.10g,\"total\":%.10g,\"rate\":%.6g,\"note\":", done, total, rate);
-        put_json(note);
+        put_json(said);
         fputs("}\n", stderr);
     } else if (state.form == LN__LOG_BAR) {
         size_t width = terminal_width();
-        describe(state.bar, width < sizeof state.bar ? width : sizeof state.bar, unit, done, total, rate, note, true);
+        describe(state.bar, width < sizeof state.bar ? width : sizeof state.bar, unit, done, total, rate, said, true);
         wipe_bar();
         fputs(state.bar, stderr);
         state.drawn = true;
     } else {
         char line[512];
-        describe(line, sizeof line, unit, done, total, rate, note, false);
+        describe(line, sizeof line, unit, done, total, rate, said, false);
         fprintf(stderr, "%s\n", line);
     }
     fflush(stderr);

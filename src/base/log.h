@@ -1,6 +1,6 @@
 /* Log lines and progress on standard error. On a terminal a progress bar with rate and remaining time stays at the bottom;
  * elsewhere plain lines, at most one in 5 s; with json, one JSON object a line. The one room with state of its own: the
- * level, the form, the bar. Safe from any thread. */
+ * level, the form, the bar. What is no printable UTF-8 in a text becomes '?'. Safe from any thread. */
 #ifndef LINNET_BASE_LOG_H
 #define LINNET_BASE_LOG_H
 

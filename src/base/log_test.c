@@ -43,11 +43,13 @@ static void plain_lines(void)
         ln__progress("rounds", "rounds", i, 1000, "accuracy 61.3 %");
     ln__progress("rounds", "rounds", 1000, 1000, "");
     ln__progress_end();
+    ln__progress("folder", "classes", 1, 1, "\033[2Jcaf\xC3\xA9 \xC2\x9B");
+    ln__progress_end();
     ln__log_setup(LN__LOG_ERROR, LN__LOG_PLAIN);
     ln__log(LN__LOG_WARN, "not shown");
     ln__progress("silent", "rounds", 1, 2, "");
     ln__progress_end();
-    ln__log(LN__LOG_ERROR, "bad");
+    ln__log(LN__LOG_ERROR, "bad\033c");
 }
 
 static void plain(void **state)
@@ -56,7 +58,8 @@ static void plain(void **state)
     capture(plain_lines);
     assert_true(strncmp(text, "3 rounds\nwarning: slow\nrounds 0/1000, accuracy 61.3 %\n", 54) == 0);
     assert_non_null(strstr(text, "\nrounds 1000/1000"));
-    assert_non_null(strstr(text, "\nerror: bad\n"));
+    assert_non_null(strstr(text, "\nfolder 1/1, ?[2Jcaf\xC3\xA9 ??\n"));
+    assert_non_null(strstr(text, "\nerror: bad?c\n"));
     assert_null(strstr(text, "not shown"));
     assert_null(strstr(text, "silent"));
     assert_null(strchr(text, '\033'));
@@ -65,7 +68,7 @@ static void plain(void **state)
 static void json_lines(void)
 {
     ln__log_setup(LN__LOG_DEBUG, LN__LOG_JSON);
-    ln__log(LN__LOG_ERROR, "a \"quoted\" \\ line\nand another\x01");
+    ln__log(LN__LOG_ERROR, "a \"quoted\" \\ line\nand an\xE9ther\x01");
     ln__log(LN__LOG_DEBUG, "fine");
     ln__progress("bytes", "B", 10, 100, "note");
     ln__progress_end();
@@ -83,7 +86,7 @@ static void json(void **state)
         json_t *object = json_loads(at, 0, NULL);
         assert_non_null(object);
         if (lines == 0)
-            assert_string_equal(json_string_value(json_object_get(object, "text")), "a \"quoted\" \\ line\nand another\x01");
+            assert_string_equal(json_string_value(json_object_get(object, "text")), "a \"quoted\" \\ line?and an?ther?");
         if (lines == 2)
             assert_true(json_number_value(json_object_get(object, "done")) == 10);
         json_decref(object);

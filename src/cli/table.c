@@ -1,5 +1,6 @@
 /* Tables for people, JSON for programs. */
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/cli.h"
 #include <jansson.h>
 #include <math.h>
@@ -42,6 +43,8 @@ static void add_cell(struct ln__table *table, const char *text, double number, b
     table->cell = grown;
     char *copy = ln__arena_text(&table->arena, text);
     table->failed = table->failed || !copy;
+    if (copy)
+        ln__text_clean(copy);
     table->cell[table->cells++] = (struct cell){copy ? copy : "", number, is_number};
 }
 

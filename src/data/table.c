@@ -1,4 +1,5 @@
 /* Tables as text: CSV of features, and JSON rows of bytes. */
+#include "base/text.h"
 #include "data/formats.h"
 
 #include <ctype.h>
@@ -187,8 +188,8 @@ static int csv_row(const struct lines *in, const char *from, const char *to, con
         }
         double number;
         if (!cell_number(&cell, &number) || !(fabs(number) <= 3e38))
-            return ln_fault_set(fault, LN_ECORRUPT, "%s:%u: column %u: \"%.*s\" is not a number", in->name, in->line, i + 1,
-                                cell.size < 40 ? (int)cell.size : 40, cell.text);
+            return ln_fault_set(fault, LN_ECORRUPT, "%s:%u: column %u: \"%s\" is not a number", in->name, in->line, i + 1,
+                                ln__shown_part(cell.text, cell.size).text);
         *value++ = (float)number;
     }
     if (i != columns->count)

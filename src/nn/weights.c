@@ -1,4 +1,5 @@
 #include "nn/weights.h"
+#include "base/text.h"
 #include "nn/layer.h"
 #include "tensor/safetensors.h"
 #include <inttypes.h>
@@ -295,16 +296,6 @@ int ln__weights_save(const char *path, const struct ln__graph *graph, const stru
 
 /* ---- opening ---- */
 
-/* A name from a file as it may be shown. */
-static const char *clean_text(struct ln__arena *arena, const char *text)
-{
-    char *copy = ln__arena_text(arena, text);
-    for (char *at = copy; at && *at; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
-            *at = '?';
-    return copy;
-}
-
 static int read_names(const char *text, const char *path, struct ln__weights *out, struct ln_fault *fault)
 {
     json_t *list = json_loads(text, 0, NULL);
@@ -317,9 +308,12 @@ static int read_names(const char *text, const char *path, struct ln__weights *ou
         code = ln_fault_set(fault, LN_ENOMEM, "%s: no memory for %zu names of classes", path, classes);
     for (size_t i = 0; i < classes && !code; i++) {
         const json_t *item = json_array_get(list, i);
+        char *copy;
         if (!json_is_string(item))
             code = ln_fault_set(fault, LN_ECORRUPT, "%s: class_names: name %zu is no text", path, i);
-        else if (!(name[i] = clean_text(&out->arena, json_string_value(item))))
+        else if ((copy = ln__arena_text(&out->arena, json_string_value(item))))
+            name[i] = ln__text_clean(copy);
+        else
             code = ln_fault_set(fault, LN_ENOMEM, "%s: no memory for %zu names of classes", path, classes);
     }
     json_decref(list);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/text.h"
 
 #define DATA_ALIGN 64 /* of the bytes behind the header, in the file */
 #define META "__metadata__"
@@ -41,29 +42,9 @@ static void shape_text(const struct ln__safe_tensor *tensor, char *out, size_t r
         snprintf(out + used, room - used, "]");
 }
 
-static bool good_name(const char *name, size_t size)
+static bool good_name(const char *name)
 {
-    if (size < 1 || size > LN__SAFE_NAME_MAX || strcmp(name, META) == 0)
-        return false;
-    for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)name[i] < 0x20 || name[i] == 0x7f)
-            return false;
-    }
-    return true;
-}
-
-/* A stranger's name as it may be shown. */
-struct shown {
-    char text[80];
-};
-static struct shown show(const char *name)
-{
-    struct shown shown;
-    size_t used = 0;
-    for (; name[used] && used < sizeof shown.text - 1; used++)
-        shown.text[used] = (unsigned char)name[used] < 0x20 || name[used] == 0x7f ? '?' : name[used];
-    shown.text[used] = 0;
-    return shown;
+    return *name && strlen(name) <= LN__SAFE_NAME_MAX && strcmp(name, META) != 0 && ln__text_printable(name);
 }
 
 /* ---- writing ---- */
@@ -77,9 +58,9 @@ static int check_tensor(const struct ln__safe_tensor *tensor, const char *path, 
 {
     uint64_t bytes;
     char shape[128];
-    if (!tensor->name || !good_name(tensor->name, strlen(tensor->name)))
-        return ln_fault_set(fault, LN_EINVALID, "%s: tensor name \"%s\"; expected 1 to %d printable bytes", path,
-                            tensor->name ? show(tensor->name).text : "", LN__SAFE_NAME_MAX);
+    if (!tensor->name || !good_name(tensor->name))
+        return ln_fault_set(fault, LN_EINVALID, "%s: tensor name \"%s\"; expected 1 to %d bytes of printable UTF-8", path,
+                            tensor->name ? ln__shown(tensor->name).text : "", LN__SAFE_NAME_MAX);
     if ((unsigned)tensor->dtype >= LN__DTYPE_COUNT || tensor->rank > LN__SAFE_RANK_MAX)
         return ln_fault_set(fault, LN_EINVALID, "%s: tensor \"%s\": unknown type or more than %d dimensions", path, tensor->name, LN__SAFE_RANK_MAX);
     shape_text(tensor, shape, sizeof shape);
@@ -133,7 +114,7 @@ static int compose(const char *path, const struct ln__safe_tensor *tensor, size_
             if (json_object_get(header, tensor[i].name))
                 return ln_fault_set(fault, LN_EINVALID, "%s: tensor \"%s\" is given twice", path, tensor[i].name);
             if (add_entry(header, &tensor[i], &offset))
-                return ln_fault_set(fault, LN_EINVALID, "%s: tensor \"%s\": no memory, or its name is not UTF-8", path, show(tensor[i].name).text);
+                return ln_fault_set(fault, LN_EINVALID, "%s: tensor \"%s\": no memory", path, ln__shown(tensor[i].name).text);
             piece[pieces++] = (struct ln__piece){tensor[i].data, tensor[i].size};
         }
     }
@@ -222,14 +203,14 @@ static int read_shape(const struct ln__safe *safe, const json_t *shape, struct l
 static int read_tensor(const struct ln__safe *safe, const char *name, const json_t *entry, struct ln__safe_tensor *tensor, struct ln_fault *fault)
 {
     *tensor = (struct ln__safe_tensor){.name = name};
-    if (!good_name(name, strlen(name)))
-        return BAD("%s: tensor name \"%s\"; expected 1 to %d printable bytes", safe->name, show(name).text, LN__SAFE_NAME_MAX);
+    if (!good_name(name))
+        return BAD("%s: tensor name \"%s\"; expected 1 to %d bytes of printable UTF-8", safe->name, ln__shown(name).text, LN__SAFE_NAME_MAX);
     const json_t *dtype = json_object_get(entry, "dtype"), *offsets = json_object_get(entry, "data_offsets");
     if (!json_is_object(entry) || json_object_size(entry) != 3 || !json_is_string(dtype) || !offsets)
         return BAD("%s: tensor \"%s\": expected dtype, shape and data_offsets and nothing else", safe->name, name);
     if (ln__dtype_find(json_string_value(dtype), &tensor->dtype))
         return ln_fault_set(fault, LN_EUNSUPPORTED, "%s: tensor \"%s\": type %s; expected F32, F16, BF16, I64, I32, U8 or I8", safe->name, name,
-                            show(json_string_value(dtype)).text);
+                            ln__shown(json_string_value(dtype)).text);
     int code = read_shape(safe, json_object_get(entry, "shape"), tensor, fault);
     if (code)
         return code;
@@ -297,7 +278,7 @@ static int check_notes(const struct ln__safe *safe, const json_t *notes, struct 
     json_object_foreach((json_t *)notes, key, value)
     {
         if (!json_is_string(value))
-            return BAD("%s: %s: \"%s\" is no text", safe->name, META, show(key).text);
+            return BAD("%s: %s: \"%s\" is no text", safe->name, META, ln__shown(key).text);
     }
     return LN_OK;
 }
@@ -356,7 +337,7 @@ static int read_file(struct ln__safe *safe, const unsigned char *data, size_t si
     json_error_t problem;
     safe->header = json_loadb((const char *)data + 8, (size_t)header, JSON_REJECT_DUPLICATES, &problem);
     if (!safe->header)
-        return BAD("%s: its header is not JSON: %s at byte %d", safe->name, show(problem.text).text, problem.position);
+        return BAD("%s: its header is not JSON: %.120s at byte %d", safe->name, problem.text, problem.position);
     if (!json_is_object(safe->header))
         return BAD("%s: its header is no table; expected tensors by name", safe->name);
     return read_entries(safe, fault);

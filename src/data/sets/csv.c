@@ -1,4 +1,5 @@
 /* Rows of numbers with a class each. A sample is [features][1][1]. */
+#include "base/text.h"
 #include "data/formats.h"
 #include "data/own.h"
 
@@ -153,8 +154,8 @@ static int table_index(struct table *table, const struct names *classes, const s
     for (uint32_t i = 0; i < rows; i++) {
         table->label[i] = name_index(classes, &cell[i]);
         if (table->label[i] < 0)
-            return ln_fault_set(fault, LN_ECORRUPT, "%s: row %u: class \"%.*s\" is not in the training file", table->path, i + 1,
-                                cell[i].size < 40 ? (int)cell[i].size : 40, cell[i].text);
+            return ln_fault_set(fault, LN_ECORRUPT, "%s: row %u: class \"%s\" is not in the training file", table->path, i + 1,
+                                ln__shown_part(cell[i].text, cell[i].size).text);
         if (table->owner) {
             int32_t who = name_index(owners, &whose[i]);
             table->owner[i] = who < 0 ? 0 : (uint32_t)who;
