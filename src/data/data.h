@@ -27,7 +27,7 @@ struct ln__samples {
 struct ln__set {
     const char *name;
     int c, h, w, classes;
-    const char *const *class_name; /* [classes], or NULL */
+    const char *const *class_name; /* [classes], printable UTF-8, or NULL */
     float mean[4], std[4];         /* of bytes / 255; c <= 4 for byte sets */
     struct ln__samples split[LN__SPLITS];
     void *own; /* the plug-in's */

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "data/data.h"
 
 /* root/<name>, in which a set lies by convention. */
@@ -18,6 +19,16 @@ int ln__set_get(const struct ln_choice *dataset, const char *dir, struct ln_faul
     return code ? code : plugin->get(dataset->options, home, fault);
 }
 
+/* The names go into every file that a run writes: what they cannot hold is said before the run. */
+static int check_names(const struct ln__set *set, struct ln_fault *fault)
+{
+    for (int k = 0; set->class_name && k < set->classes; k++)
+        if (!ln__text_printable(set->class_name[k]))
+            return ln_fault_set(fault, LN_ECORRUPT, "%s: the name of class %d, \"%s\", is no printable UTF-8; rename it, or bring the file to UTF-8",
+                                set->name, k, ln__shown(set->class_name[k]).text);
+    return 0;
+}
+
 int ln__set_open(const struct ln_choice *dataset, const char *dir, struct ln__set *out, struct ln_fault *fault)
 {
     const struct ln__dataset *plugin = (const struct ln__dataset *)(const void *)dataset->plugin;
@@ -27,6 +38,8 @@ int ln__set_open(const struct ln_choice *dataset, const char *dir, struct ln__se
     if (code)
         return code;
     code = plugin->open(dataset->options, home, out, fault);
+    if (code == 0)
+        code = check_names(out, fault);
     if (code)
         ln__set_close(out);
     return code;

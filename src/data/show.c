@@ -1,4 +1,5 @@
 #include "data/show.h"
+#include "base/text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -138,6 +139,7 @@ static void draw_heading(FILE *to, const struct ln__set *set, const struct drawi
             snprintf(text, sizeof text, "%.2s", name);
         else
             snprintf(text, sizeof text, "%u", k * d->per_column);
+        ln__text_clean(text); /* a name may have been cut within a character */
         fprintf(to, d->wide == 1 ? "%s" : "%-3.3s", d->wide == 1 ? (k % 10 ? " " : text) : text);
     }
     fprintf(to, "  samples\n");

@@ -69,6 +69,11 @@ static void refuses_bad_files(void **state)
     put("csv/train.csv", "1,2,a\n1,2,a\n");
     assert_int_equal(scratch_open(&ln__dataset_csv, "{}", &set, &fault), LN_ECORRUPT);
     assert_fault_has(fault, "1 distinct labels");
+    put("csv/train.csv", "1,2,a\n1,2,caf\xE9\n1,2,a\n1,2,caf\xE9\n");
+    int64_t live = ln__mem_live();
+    assert_int_equal(scratch_open(&ln__dataset_csv, "{}", &set, &fault), LN_ECORRUPT);
+    assert_string_equal(fault.text, "csv: the name of class 1, \"caf?\", is no printable UTF-8; rename it, or bring the file to UTF-8");
+    assert_int_equal(ln__mem_live(), live);
     put("csv/train.csv", "1,2,a\n1,2,b\n");
     put("csv/more.csv", "1,2,c\n");
     assert_int_equal(scratch_open(&ln__dataset_csv, "{test_path: more.csv}", &set, &fault), LN_ECORRUPT);

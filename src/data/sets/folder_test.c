@@ -119,6 +119,12 @@ static void refuses_what_does_not_fit(void **state)
     scratch_file("folder/b/1.ppm", "P6 5 5 255\nabc", 14);
     assert_int_equal(scratch_open(&ln__dataset_folder, "{resize: true}", &set, &fault), LN_ECORRUPT);
     assert_fault_has(fault, "b/1.ppm: 3 bytes of pixels; expected 75");
+    clear();
+    put_png("folder/a/1.png", 5, 5, 1);
+    put_png("folder/a/2.png", 5, 5, 1);
+    put_png("folder/red\x1b[31m/1.png", 5, 5, 1);
+    assert_int_equal(scratch_open(&ln__dataset_folder, "{}", &set, &fault), LN_ECORRUPT);
+    assert_fault_has(fault, "folder: the name of class 1, \"red?[31m\", is no printable UTF-8");
 }
 
 int main(void)
