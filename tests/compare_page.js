@@ -1,29 +1,7 @@
 "use strict";
-/* The page of a comparison, drawn into a document of plain objects: node compare_page.js REPORT.html. Its ten cells have labels as long as choices get. */
-const assert = require("assert"), fs = require("fs"), vm = require("vm");
-const page = fs.readFileSync(process.argv[2], "utf8");
-
-class Node {
-  constructor(tag) { Object.assign(this, { tag, children: [], style: {}, className: "", clientWidth: 800, scrollWidth: 2000, scrollLeft: 0 }); }
-  set textContent(text) { this.children = text === "" ? [] : [String(text)]; }
-  get textContent() { return this.children.map((child) => child.textContent ?? child).join(""); }
-  get firstElementChild() { return (this.first ??= new Node("div")); }
-  get classList() { return { toggle: (name, on) => { this.className = on ? name : ""; } }; }
-  append(...nodes) { this.children.push(...nodes); }
-  add(tag) { const node = new Node(tag); this.append(node); return node; }
-  createTHead() { return this.add("thead"); }
-  createTBody() { return this.add("tbody"); }
-  insertRow() { return this.add("tr"); }
-  setAttribute() {}
-  addEventListener() {}
-}
-const byId = {};
-const document = { documentElement: new Node("html"), createElement: (tag) => new Node(tag), getElementById: (id) => (byId[id] ??= new Node("div")) };
-document.getElementById("data").textContent = page.match(/<script type="application\/json" id="data">(.*?)<\/script>/s)[1];
-const series = [];
-class uPlot { constructor(options) { series.push(options.series); } destroy() {} }
-const context = vm.createContext({ document, uPlot, getComputedStyle: () => ({ getPropertyValue: (name) => name }), addEventListener() {}, matchMedia: () => new Node("media"), innerWidth: 1280, devicePixelRatio: 1 });
-for (const script of [...page.matchAll(/<script>\n(.*?)<\/script>/gs)].slice(1)) vm.runInContext(script[1], context);
+/* The page of a comparison: node compare_page.js REPORT.html. Its ten cells have labels as long as choices get. */
+const assert = require("assert");
+const { byId, series } = require("./page.js")(process.argv[2]);
 
 const [head, body] = byId.table.children, rows = body.children, swatch = (node) => node.children[0].style.background;
 const titles = head.children[0].children.map((cell) => cell.textContent);

@@ -27,5 +27,9 @@ const Linnet = (() => {
   const percent = (value) => [(100 * value).toFixed(2), "%"];
   const plain = (value) => [String(+value.toPrecision(5)), ""];
   const words = (pair) => pair.filter((part) => part !== "").join(" ");
-  return { make, scaled, bytes, count, energy, time, percent, plain, words };
+  /* A page holds the newest lines of a file: "; 1,234 older rows are left out", or "". */
+  const leftOut = (data, file) => (data.left_out?.[file] > 0 ? `; ${data.left_out[file].toLocaleString("en")} older rows are left out` : "");
+  /* [least, most] of any number of values. */
+  const extent = (values) => values.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [Infinity, -Infinity]);
+  return { make, leftOut, extent, scaled, bytes, count, energy, time, percent, plain, words };
 })();

@@ -5,23 +5,20 @@
   const spans = (Array.isArray(data.gantt) ? data.gantt : []).filter((span) => Number.isFinite(span.from) && Number.isFinite(span.to) && span.to > span.from && Number.isFinite(span.round));
   const before = document.getElementById("spent-card");
   if (!spans.length || !before) return;
-  const { make, time, words } = Linnet;
+  const { make, leftOut, extent, time, words } = Linnet;
   const lanes = [["device", "computing", "--a"], ["up", "sending", "--up"], ["server", "server", "--b"], ["down", "receiving", "--down"]];
 
   /* A row is the first, second, ... device of its round to finish: other rounds draw other clients. */
   const rounds = [...new Set(spans.map((span) => span.round))].sort((a, b) => a - b);
   const clients = new Map(rounds.map((round) => [round, [...new Set(spans.filter((span) => span.round === round).map((span) => span.client))]]));
-  const rows = Math.max(...[...clients.values()].map((list) => list.length));
-  const bounds = rounds.map((round) => {
-    const own = spans.filter((span) => span.round === round);
-    return [Math.min(...own.map((span) => span.from)), Math.max(...own.map((span) => span.to))];
-  });
-  const end = Math.max(...bounds.map((bound) => bound[1])), start = Math.min(...bounds.map((bound) => bound[0]));
+  const rows = extent([...clients.values()].map((list) => list.length))[1];
+  const bounds = rounds.map((round) => extent(spans.filter((span) => span.round === round).flatMap((span) => [span.from, span.to])));
+  const [start, end] = extent(bounds.flat());
 
   const card = make("section", undefined, "card");
   card.id = "gantt-card";
   const head = make("div", undefined, "head");
-  head.append(make("h2", `The first ${rounds.length === 1 ? "round" : `${rounds.length} rounds`} as they ran`), make("p", `${words(time(end - start))} of the fleet's clock`, "note"));
+  head.append(make("h2", `The first ${rounds.length === 1 ? "round" : `${rounds.length} rounds`} as they ran`), make("p", `${words(time(end - start))} of the fleet's clock${leftOut(data, "gantt")}`, "note"));
   const key = make("p", undefined, "key wide");
   for (const [, label, color] of lanes) {
     const item = make("span"), dot = make("i");

@@ -7,7 +7,9 @@
   const rows = (Array.isArray(data.trace) ? data.trace : []).filter((row) => kinds.has(row.what) && (row.what === "grouped" || Number.isFinite(row.client)) && Number.isFinite(row.time_s));
   const before = document.getElementById("trace-card");
   if (!before || !rows.some((row) => row.what === "skew")) return;
-  const { make, time, words } = Linnet;
+  const { make, leftOut, extent, time, words } = Linnet;
+  const begun = rows.findIndex((row) => row.what === "grouped");
+  if (leftOut(data, "trace") && begun > 0) rows.splice(0, begun); /* of a grouping that is not whole */
   const color = (group) => (group === undefined ? "var(--soft)" : `var(--c${group % 8})`);
   const times = [...new Set(rows.map((row) => row.time_s))].sort((a, b) => a - b);
 
@@ -33,10 +35,10 @@
     return { clients, groups, moves, drops };
   }
   const latencies = rows.filter((row) => row.what === "latency" && Number.isFinite(row.value)).map((row) => row.value).sort((a, b) => a - b);
-  const skews = rows.filter((row) => row.what === "skew" && Number.isFinite(row.value)).map((row) => row.value);
+  const skews = rows.filter((row) => (row.what === "skew" || row.what === "group_skew") && Number.isFinite(row.value)).map((row) => row.value);
   if (!latencies.length) return;
   const most = latencies[Math.min(latencies.length - 1, Math.floor(0.995 * latencies.length))] * 1.08 || 1; /* a few stragglers stand at the edge */
-  const lowest = 0, highest = Math.max(...skews, ...rows.filter((row) => row.what === "group_skew" && Number.isFinite(row.value)).map((row) => row.value)), margin = highest * 0.06 || 0.05;
+  const lowest = 0, highest = extent(skews)[1], margin = highest * 0.06 || 0.05;
 
   const card = make("section", undefined, "card");
   card.id = "groups-card";
@@ -64,7 +66,7 @@
   }
   function show() {
     const moment = times[Number(slider.value)], { clients, groups, moves, drops } = at(moment);
-    note.textContent = `after ${words(time(moment))}: ${clients.size} clients, ${moves} moves, ${drops} drops so far`;
+    note.textContent = `after ${words(time(moment))}: ${clients.size} clients, ${moves} moves, ${drops} drops so far${leftOut(data, "trace")}`;
     box.textContent = key.textContent = "";
     const width = box.clientWidth || 600, height = Math.max(220, Math.min(380, width * 0.5)), left = 44, bottom = 34;
     const x = (latency) => left + (width - left - 8) * Math.min(1, latency / most);

@@ -9,7 +9,7 @@
   const known = (key) => rows.some((row) => Number.isFinite(row[key]));
   const column = (key) => rows.map((row) => (Number.isFinite(row[key]) ? row[key] : null));
 
-  const { make, bytes, count, energy, time, percent, plain, words } = Linnet;
+  const { make, leftOut, bytes, count, energy, time, percent, plain, words } = Linnet;
 
   /* ---- head ---- */
   /* The recipe is YAML in the block form that the program prints: enough of it is read to name the choices. */
@@ -312,8 +312,11 @@
     ["from devices", "bytes_up", (value) => words(bytes(value))], ["to devices", "bytes_down", (value) => words(bytes(value))], ["fleet time", "time_s", (value) => words(time(value))],
     ["real time", "wall_s", (value) => words(time(value))]].filter((one) => known(one[1]));
   fill($("table"), columns.map((one) => [one[0]]), rows.map((row) => columns.map((one) => (Number.isFinite(row[one[1]]) ? one[2](row[one[1]]) : "–"))));
+  $("table-note").textContent = leftOut(data, "metrics") && `The newest ${rows.length.toLocaleString("en")}${leftOut(data, "metrics")}.`;
   if (data.trace.length) {
     $("trace-card").hidden = false;
+    const told = data.trace.length + (data.left_out?.trace ?? 0);
+    if (told > 500) $("trace-note").textContent = `the last 500 of ${told.toLocaleString("en")} rows of trace.jsonl`;
     fill($("trace"), [["time"], ["what", true], ["client"], ["value"]], data.trace.slice(-500).map((row) => [Number.isFinite(row.time_s) ? words(time(row.time_s)) : "–", String(row.what ?? ""),
       String(row.client ?? ""), Number.isFinite(row.value) ? words(plain(row.value)) : ""]));
   }

@@ -19,31 +19,39 @@ static int read_part(const char *dir, const char *name, struct ln__buf *out, str
     return ln__file_read(path, FILE_MAX, out, fault);
 }
 
-/* Each line one JSON object. The last line may be torn by a crash: then it is left out. */
-static int read_lines(const char *dir, const char *name, json_t *rows, struct ln_fault *fault)
+/* Each line one JSON object; of more than LINES_MAX the newest, and *left_out is how many came before. The last line may be torn by a crash: then it is left
+ * out. */
+static int read_lines(const char *dir, const char *name, json_t *rows, size_t *left_out, struct ln_fault *fault)
 {
-    struct ln__buf text;
-    int code = read_part(dir, name, &text, fault);
-    const char *at = (const char *)text.data, *end = at ? at + text.size : at;
+    char path[PATH_MAX];
+    struct ln__map map;
+    if (ln__file_join(path, sizeof path, dir, name))
+        return ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", dir);
+    if (!ln__file_exists(path))
+        return LN_ENOENT;
+    int code = ln__file_map(path, &map, fault);
+    const char *at = (const char *)map.data, *end = at ? at + map.size : at;
+    size_t lines = 0;
+    for (const char *stop = at; stop && stop < end; lines++)
+        stop = (stop = memchr(stop, '\n', (size_t)(end - stop))) ? stop + 1 : end;
+    *left_out = lines > LINES_MAX ? lines - LINES_MAX : 0;
     for (size_t line = 1; !code && at < end; line++) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         const char *next = stop ? stop + 1 : end;
         size_t size = (size_t)((stop ? stop : end) - at);
         json_error_t about;
-        json_t *row = size ? json_loadb(at, size, 0, &about) : NULL;
+        json_t *row = size && line > *left_out ? json_loadb(at, size, 0, &about) : NULL;
         at = next;
-        if (!size || (!row && at == end))
+        if (!size || line <= *left_out || (!row && at == end))
             continue;
-        if (line > LINES_MAX)
-            code = ln_fault_set(fault, LN_EBUDGET, "%s/%s: more than %d lines", dir, name, LINES_MAX);
-        else if (!json_is_object(row))
-            code = ln_fault_set(fault, LN_ECORRUPT, "%s/%s:%zu: not a JSON object", dir, name, line);
+        if (!json_is_object(row))
+            code = ln_fault_set(fault, LN_ECORRUPT, "%s:%zu: not a JSON object", path, line);
         if (code)
             json_decref(row);
         else if (json_array_append_new(rows, row))
-            code = ln_fault_set(fault, LN_ENOMEM, "%s/%s: no memory", dir, name);
+            code = ln_fault_set(fault, LN_ENOMEM, "%s: no memory", path);
     }
-    ln__buf_fini(&text);
+    ln__file_unmap(&map);
     return code;
 }
 
@@ -83,21 +91,19 @@ static int read_text(const char *dir, const char *name, json_t **out, struct ln_
 
 static int gather(const char *dir, json_t *all, struct ln_fault *fault)
 {
-    json_t *metrics = json_array(), *trace = json_array(), *gantt = json_array(), *value = NULL;
-    int code = read_lines(dir, "metrics.jsonl", metrics, fault);
-    if (code == LN_ENOENT || (!code && json_array_size(metrics) == 0))
-        code = ln_fault_set(fault, LN_ENOENT, "%s: no metrics.jsonl with an evaluation in it; is this the folder of a run?", dir);
-    json_object_set_new(all, "metrics", metrics);
-    if (!code) {
-        int absent = read_lines(dir, "trace.jsonl", trace, fault);
-        code = absent == LN_ENOENT ? LN_OK : absent;
+    static const char *const lines[] = {"metrics", "trace", "gantt"}, *const lines_file[] = {"metrics.jsonl", "trace.jsonl", "gantt.jsonl"};
+    json_t *value = NULL, *left_out = json_object();
+    int code = LN_OK;
+    json_object_set_new(all, "left_out", left_out);
+    for (int i = 0; i < 3 && !code; i++) {
+        size_t before = 0;
+        json_object_set_new(all, lines[i], value = json_array());
+        code = read_lines(dir, lines_file[i], value, &before, fault);
+        if (i == 0 && (code == LN_ENOENT || (!code && json_array_size(value) == 0)))
+            return ln_fault_set(fault, LN_ENOENT, "%s: no metrics.jsonl with an evaluation in it; is this the folder of a run?", dir);
+        code = code == LN_ENOENT ? LN_OK : code;
+        json_object_set_new(left_out, lines[i], json_integer((json_int_t)before));
     }
-    json_object_set_new(all, "trace", trace);
-    if (!code) {
-        int absent = read_lines(dir, "gantt.jsonl", gantt, fault);
-        code = absent == LN_ENOENT ? LN_OK : absent;
-    }
-    json_object_set_new(all, "gantt", gantt);
     static const char *const part[] = {"summary", "shares", "leak"};
     static const char *const file[] = {"summary.json", "shares.json", "leak.json"};
     for (int i = 0; i < 3 && !code; i++) {

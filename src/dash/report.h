@@ -5,6 +5,9 @@
  *     recipe.yaml    the resolved recipe         used where it is
  *     shares.json    who holds what              used where it is
  *     trace.jsonl    what the strategy told      used where it is
+ *     gantt.jsonl    when who was busy           used where it is
+ *
+ * Of the files of lines it holds the newest 200,000 of each, and says how many came before.
  *
  * All of it may hold hostile text (a recipe from a stranger): it goes into the page as one JSON block in which no byte can end a
  * script, and the page's code puts it in as text, never as markup. */

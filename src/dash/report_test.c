@@ -105,6 +105,32 @@ static void torn_last_line_is_left_out(void **state)
     ln__buf_fini(&page);
 }
 
+/* A long trace makes no page impossible: the newest lines are in it. */
+static void of_many_lines_the_newest(void **state)
+{
+    (void)state;
+    struct ln__buf many;
+    ln__buf_init(&many, 16 << 20);
+    for (int i = 0; i < 200003; i++)
+        assert_int_equal(ln__buf_print(&many, "{\"value\":%d}\n", i), LN_OK);
+    put("metrics.jsonl", LINE);
+    put("trace.jsonl", (const char *)many.data);
+    struct ln__buf page;
+    const char *text = make(&page);
+    assert_non_null(strstr(text, "\"left_out\":{\"metrics\":0,\"trace\":3,\"gantt\":0}"));
+    assert_non_null(strstr(text, "\"trace\":[{\"value\":3},"));
+    assert_non_null(strstr(text, ",{\"value\":200002}],"));
+    ln__buf_fini(&page);
+    assert_int_equal(ln__buf_print(&many, "[]\n{}\n"), LN_OK);
+    put("trace.jsonl", (const char *)many.data);
+    ln__buf_init(&page, 16 << 20);
+    struct ln_fault fault = {0};
+    assert_int_equal(ln__report_make(dir, &page, &fault), LN_ECORRUPT);
+    assert_non_null(strstr(fault.text, "trace.jsonl:200004"));
+    ln__buf_fini(&page);
+    ln__buf_fini(&many);
+}
+
 static void damage_is_named(void **state)
 {
     (void)state;
@@ -175,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {TEST(hostile_text_cannot_leave_its_block),
                                        TEST(page_holds_its_parts_and_no_address_to_load),
                                        TEST(torn_last_line_is_left_out),
+                                       TEST(of_many_lines_the_newest),
                                        TEST(damage_is_named),
                                        TEST(page_over_its_maximum_is_refused),
                                        TEST(written_beside_the_run),

@@ -180,7 +180,9 @@ static int run_one(struct job *job, size_t cell, unsigned number, struct ln__sum
         code = ln__federation_run(&federation, &last, fault);
         ln__progress_end();
         if (!code) {
-            code = ln__report_write(dir, fault);
+            struct ln_fault unmade = {0};
+            if (ln__report_write(dir, &unmade))
+                ln__log(LN__LOG_WARN, "the run is whole, but not its report: %s", unmade.text);
         } else if (code != LN_EINTERRUPTED) {
             ln__log(LN__LOG_INFO, "it was %s, seed %" PRId64, label, loaded.recipe.seed);
             drop_empty(dir);

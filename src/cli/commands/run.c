@@ -17,16 +17,16 @@ struct wish {
     struct ln__list sets;
 };
 
-static void print_end(const struct ln__cli *cli, const char *dir, const struct ln__metrics *last)
+static void print_end(const struct ln__cli *cli, const char *dir, const struct ln__metrics *last, bool reported)
 {
     char up[32], down[32], fleet[32], here[32];
     if (cli->json)
         return;
     const char *ended = ln__metrics_ended(dir);
-    printf("accuracy %.2f %% after %g rounds%s%s%s, %s up, %s down, %s on the fleet's clock, %s here (%.2f tasks at a time): %s/report.html\n",
+    printf("accuracy %.2f %% after %g rounds%s%s%s, %s up, %s down, %s on the fleet's clock, %s here (%.2f tasks at a time): %s%s\n",
            100 * last->accuracy, last->round, ended ? " (" : "", ended ? ended : "", ended ? " is reached)" : "",
            ln__show_bytes((double)last->bytes_up, up), ln__show_bytes((double)last->bytes_down, down), ln__show_time(last->time_s, fleet),
-           ln__show_time(last->wall_s, here), last->parallelism, dir);
+           ln__show_time(last->wall_s, here), last->parallelism, dir, reported ? "/report.html" : "");
 }
 
 static int finish(struct ln__cli *cli, const char *dir, int code, const struct ln__metrics *last, const struct ln_fault *why)
@@ -34,11 +34,14 @@ static int finish(struct ln__cli *cli, const char *dir, int code, const struct l
     char path[PATH_MAX];
     struct ln_fault fault = {0};
     if (!code) {
-        code = ln__report_write(dir, &fault);
-        int unsaid = cli->quiet && !cli->json ? LN_OK : ln__metrics_table(cli, dir, TABLE_ROWS, &fault);
-        if (code || unsaid)
-            return ln__cli_fail(code ? code : unsaid, &fault);
-        print_end(cli, dir, last);
+        struct ln_fault unmade = {0};
+        bool reported = ln__report_write(dir, &unmade) == LN_OK;
+        if (!reported)
+            ln__log(LN__LOG_WARN, "the run is whole, but not its report: %s", unmade.text);
+        code = cli->quiet && !cli->json ? LN_OK : ln__metrics_table(cli, dir, TABLE_ROWS, &fault);
+        if (code)
+            return ln__cli_fail(code, &fault);
+        print_end(cli, dir, last, reported);
         return LN__EXIT_DONE;
     }
     bool saved = ln__file_join(path, sizeof path, dir, "recipe.yaml") == 0 && ln__file_exists(path);
