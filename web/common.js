@@ -19,9 +19,11 @@ const Linnet = (() => {
   const count = (value) => scaled(value, 1000, ["", "k", "M", "G", "T", "P", "E"]);
   const energy = (value) => scaled(value, 1000, ["J", "kJ", "MJ", "GJ"]);
   function time(seconds) {
-    if (seconds < 60) return [seconds < 10 ? String(+seconds.toFixed(2)) : seconds.toFixed(0), "s"];
-    if (seconds < 3600) return [`${Math.floor(seconds / 60)}:${String(Math.round(seconds % 60) % 60).padStart(2, "0")}`, "min"];
-    if (seconds < 86400) return [`${Math.floor(seconds / 3600)}:${String(Math.floor(seconds % 3600 / 60)).padStart(2, "0")}`, "h"];
+    const whole = Math.round(seconds), minutes = Math.round(seconds / 60);
+    const clock = (all, unit) => [`${Math.floor(all / 60)}:${String(all % 60).padStart(2, "0")}`, unit];
+    if (whole < 60) return [seconds < 9.995 ? String(+seconds.toFixed(2)) : String(whole), "s"];
+    if (whole < 3600) return clock(whole, "min");
+    if (minutes < 1440) return clock(minutes, "h");
     return [(seconds / 86400).toFixed(1), "days"];
   }
   const percent = (value) => [(100 * value).toFixed(2), "%"];
