@@ -79,6 +79,21 @@ head -c 5000 whole.safetensors >cut.safetensors
 refuses 1 'cut\.safetensors: truncated' "$LINNET" eval cut.safetensors
 refuses 1 'cut\.safetensors: truncated' "$LINNET" import cut.safetensors --model cnn5x5 -o new.safetensors
 
+# ---- pixels are normalised as the file says, not as the set would ----
+"$LINNET" import whole.safetensors --model cnn5x5 --input 3x16x16 --classes 4 --mean 0.5,0.5,0.5 --std 0.25,0.5,1 -o scaled.safetensors >/dev/null
+scaled() { "$LINNET" "$@" --set 'data.set={kind: synthetic, train: 96, test: 40, channels: 3, height: 16, width: 16, classes: 4}' --logits scaled.logits --count 8 >/dev/null 2>&1; }
+scaled eval scaled.safetensors || fail "eval of an imported file"
+python3 - <<'END' || fail "eval does not normalise as the file says"
+import json, struct
+file = open("scaled.logits", "rb").read()
+size, = struct.unpack("<Q", file[:8])
+begin, end = json.loads(file[8:8 + size])["input"]["data_offsets"]
+x = struct.unpack(f"<{(end - begin) // 4}f", file[8 + size + begin:8 + size + end])
+byte = [255 * (value * (0.25, 0.5, 1)[i // 256 % 3] + 0.5) for i, value in enumerate(x)]
+assert all(abs(value - round(value)) < 1e-3 and -0.5 < value < 255.5 for value in byte)
+END
+checks=$((checks + 1))
+
 # ---- a run's folder is a model too, and a pre-trained file begins one ----
 "$LINNET" run tiny.yaml --out run --quiet >/dev/null
 [[ $("$LINNET" eval run --quiet) == accuracy* ]] || fail "eval of a run's folder"

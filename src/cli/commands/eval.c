@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 struct wish {
     const char *file, *data, *logits;
@@ -174,6 +175,10 @@ static int eval_wish(const struct ln__cli *cli, const struct wish *wish, struct 
         code = ln_fault_set(fault, LN_ECONFIG, "%s: does not say which data set it learnt from; name one with --set data.set=NAME", path);
     if (!code)
         code = ln__set_open(choice, settings.data.dir, &set, fault);
+    if (!code && weights.about.channels == set.c) { /* as predict does: pixels reach the model as those it learnt from did */
+        memcpy(set.mean, weights.about.mean, sizeof set.mean);
+        memcpy(set.std, weights.about.std, sizeof set.std);
+    }
     if (!code) {
         code = score_set(cli, wish, &weights, &set, (int)settings.eval.batch, fault);
         ln__set_close(&set);
@@ -207,7 +212,8 @@ const struct ln__command ln__command_eval = {
     .usage = "eval FILE|RUN_DIR [--set data.set=SET] [--data DIR] [--batch N] [--logits OUT [--count N]]",
     .summary = "tests a model: accuracy, loss, accuracy of each class",
     .help = "On the test split of the data set the model learnt from, or of SET (with options: --set 'data.set={kind: folder, path: pictures}').\n"
-            "Batches are of 100 samples; with norm batch the size counts. --logits writes the inputs as the model takes them, labels and raw\n"
+            "Pixels are normalised as FILE says. Batches are of 100 samples; with norm batch the size counts. --logits writes the inputs as the "
+            "model takes them, labels and raw\n"
             "outputs of the first N samples (100) as safetensors.\n",
     .run = run,
 };
