@@ -133,6 +133,10 @@ sum=$("$LINNET" predict whole.safetensors black.ppm white.pgm --resize --quiet -
 refuses 1 'white\.pgm: 8 x 8 pixels where the model takes 16 x 16.*--resize' "$LINNET" predict whole.safetensors black.ppm white.pgm
 refuses 1 'short\.ppm: ' "$LINNET" predict whole.safetensors short.ppm
 refuses 1 'train\.yaml: neither a PNG' "$LINNET" predict whole.safetensors train.yaml
+for channels in 2 4; do
+    "$LINNET" run tiny.yaml --out of-$channels --quiet --set train.rounds=1 --set data.set.channels=$channels --set data.set.height=8 --set data.set.width=8 >/dev/null
+    refuses 1 "of-$channels: the model takes $channels channels; pictures have 1 \(grey\) or 3 \(colour\)" "$LINNET" predict of-$channels white.pgm
+done
 refuses 1 'does not say how pixels are normalised' "$LINNET" predict body.safetensors black.ppm
 refuses 2 'more argument' "$LINNET" predict whole.safetensors
 echo "weights: $checks checks"

@@ -23,7 +23,7 @@ int ln__image_decode(const void *data, size_t size, const char *name, struct ln_
 int ln__png_decode(const void *data, size_t size, const char *name, struct ln__image *out, struct ln_fault *fault) LN_MUST_CHECK;
 int ln__ppm_decode(const void *data, size_t size, const char *name, struct ln__image *out, struct ln_fault *fault) LN_MUST_CHECK;
 void ln__image_fini(struct ln__image *image);
-/* Copies as planes [c][h][w] with the wanted channels (grey is repeated; colour becomes BT.601 luma) and size (bilinear, half-pixel centres). */
+/* Copies as planes [c][h][w] with 1 or 3 channels (grey is repeated; colour becomes BT.601 luma) and size (bilinear, half-pixel centres). */
 void ln__image_planes(const struct ln__image *image, int c, int h, int w, uint8_t *out);
 
 /* ---- CIFAR binary: records of label bytes and 3072 pixel bytes (1024 red, 1024 green, 1024 blue) ---- */

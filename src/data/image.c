@@ -1,6 +1,7 @@
 /* PNG through libpng's row interface (not the simplified one, which would apply a file's gamma), PNM by hand. */
 #include "data/formats.h"
 
+#include <assert.h>
 #include <png.h>
 #include <setjmp.h>
 #include <string.h>
@@ -231,6 +232,7 @@ static int64_t source_at(int i, int from, int to)
 void ln__image_planes(const struct ln__image *image, int c, int h, int w, uint8_t *out)
 {
     bool same = h == image->h && w == image->w;
+    assert(c == 1 || c == 3);
     for (int k = 0; k < c; k++) {
         for (int y = 0; y < h; y++) {
             int64_t sy = source_at(y, image->h, h);

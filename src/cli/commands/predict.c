@@ -80,6 +80,8 @@ static int predict(const struct ln__cli *cli, const struct ln__weights *weights,
     const struct ln__weights_about *about = &weights->about;
     struct ln__shape in = about->args.input;
     size_t pixels = (size_t)in.c * (size_t)in.h * (size_t)in.w, classes = (size_t)about->args.classes, count = words->count - 1;
+    if (in.c != 1 && in.c != 3)
+        return ln_fault_set(fault, LN_EUNSUPPORTED, "%s: the model takes %d channels; pictures have 1 (grey) or 3 (colour)", words->item[0], in.c);
     if (about->channels != in.c)
         return ln_fault_set(fault, LN_EUNSUPPORTED, "%s: does not say how pixels are normalised; import it with --mean and --std", words->item[0]);
     if (sees_batch(weights->graph))
