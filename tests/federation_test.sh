@@ -36,6 +36,14 @@ grep -q '^24 of 41 tests; all are in many/metrics\.jsonl$' many.out || fail "a t
 run tiny.yaml --out many --resume --set train.rounds=40 --set eval.every=1 --json >many.json
 python3 -c 'import json; assert [row["round"] for row in json.load(open("many.json"))] == list(range(41))' || fail "--json --quiet: $(head -5 many.json)"
 
+# A loss that is no number is none, not 0.
+python3 -c 'import re, sys; sys.stdout.write(re.sub(r"(\"loss\":)([^,]*)", lambda found: found[1] + "null".ljust(len(found[2])), open("many/metrics.jsonl").read()))' >lost
+cp lost many/metrics.jsonl
+"$LINNET" run tiny.yaml --out many --resume --set train.rounds=40 --set eval.every=1 >many.out 2>/dev/null
+[[ $(grep -c '^ *[0-9]* *[0-9.]* % *- ' many.out) == 24 ]] || fail "a loss that is no number: $(cat many.out)"
+run tiny.yaml --out many --resume --set train.rounds=40 --set eval.every=1 --json >many.json
+[[ $(grep -c '"loss": null' many.json) == 41 ]] || fail "a loss that is no number, --json: $(head -5 many.json)"
+
 # What is told of no client names none.
 run tiny.yaml --out ecofl --set strategy=ecofl >/dev/null
 python3 - <<'END' || fail "clients in trace.jsonl"

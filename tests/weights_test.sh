@@ -100,6 +100,15 @@ checks=$((checks + 1))
 told=$("$LINNET" eval run --quiet --json | sed -n 's/.*"\(accuracy\|loss\)": \([0-9.]\{8\}\).*/\1 \2/p' | sort)
 ended=$(sed -n 's/.*"\(accuracy\|loss\)": \([0-9.]\{8\}\).*/\1 \2/p' run/summary.json | sort)
 [[ -n $told && $told == "$ended" ]] || fail "eval says \"$told\", the run ended with \"$ended\""
+python3 - <<'END'
+import struct
+file = open("run/model.safetensors", "rb").read()
+head = 8 + struct.unpack("<Q", file[:8])[0]
+open("huge.safetensors", "wb").write(file[:head] + struct.pack("<f", 3e38) * ((len(file) - head) // 4))
+END
+"$LINNET" eval huge.safetensors --quiet >huge.out
+"$LINNET" eval huge.safetensors --quiet --json >huge.json
+grep -q 'loss -:' huge.out && grep -q '"loss": null' huge.json || fail "eval of a loss that is no number: $(cat huge.out huge.json)"
 "$LINNET" export run -o run.safetensors >/dev/null
 cmp run/model.safetensors run.safetensors || fail "export changed the weights"
 refuses 1 'no model\.safetensors in it' "$LINNET" eval .

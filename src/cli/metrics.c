@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 static void add_row(struct ln__table *table, const json_t *row)
@@ -11,8 +12,9 @@ static void add_row(struct ln__table *table, const json_t *row)
     ln__table_number(table, json_number_value(json_object_get(row, "round")), NULL);
     snprintf(shown, sizeof shown, "%.2f %%", 100 * accuracy);
     ln__table_number(table, accuracy, shown);
-    double loss = json_number_value(json_object_get(row, "loss"));
-    snprintf(shown, sizeof shown, "%.4f", loss);
+    const json_t *found = json_object_get(row, "loss"); /* null: it was no number */
+    double loss = json_is_number(found) ? json_number_value(found) : NAN;
+    snprintf(shown, sizeof shown, isfinite(loss) ? "%.4f" : "-", loss);
     ln__table_number(table, loss, shown);
     static const char *const bytes[] = {"bytes_up", "bytes_down"}, *const seconds[] = {"time_s", "wall_s"};
     for (int i = 0; i < 2; i++) {

@@ -3,6 +3,7 @@
 #include "tensor/safetensors.h"
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -101,9 +102,9 @@ static int print_score(const struct ln__cli *cli, const struct ln__score *score,
         for (int c = 0; c < set->classes; c++)
             json_array_append_new(rows, json_pack("{s:i, s:s, s:I, s:I}", "class", c, "name", name ? name[c] : "", "samples",
                                                   (json_int_t)score->of_class[c], "correct", (json_int_t)score->correct_of_class[c]));
-        json_t *all = json_pack("{s:s, s:s, s:s, s:I, s:f, s:f, s:o}", "model", about->model.plugin->name, "norm",
+        json_t *all = json_pack("{s:s, s:s, s:s, s:I, s:f, s:o, s:o}", "model", about->model.plugin->name, "norm",
                                 about->args.norm == LN__NORM_RUNNING ? "running" : "batch", "set", set->name, "samples", (json_int_t)score->samples,
-                                "accuracy", accuracy, "loss", loss, "classes", rows);
+                                "accuracy", accuracy, "loss", isfinite(loss) ? json_real(loss) : json_null(), "classes", rows);
         int failed = !all || json_dumpf(all, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) != 0;
         putchar('\n');
         json_decref(all);
@@ -121,7 +122,9 @@ static int print_score(const struct ln__cli *cli, const struct ln__score *score,
         ln__table_number(table, right, text);
     }
     int code = cli->quiet ? (ln__table_free(table), LN_OK) : ln__table_print(table, cli);
-    printf("accuracy %.2f %% (%u of %u), loss %.4f: %s, norm %s, on %s\n", 100 * accuracy, score->correct, score->samples, loss,
+    char shown[40];
+    snprintf(shown, sizeof shown, isfinite(loss) ? "%.4f" : "-", loss);
+    printf("accuracy %.2f %% (%u of %u), loss %s: %s, norm %s, on %s\n", 100 * accuracy, score->correct, score->samples, shown,
            about->model.plugin->name, about->args.norm == LN__NORM_RUNNING ? "running" : "batch", set->name);
     return code;
 }
