@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { WINDOW = 640, HOP = 500, POINTS = 1024, BINS = POINTS / 2 + 1, MELS = 40, LEAD = (WINDOW + HOP * (LN__MFCC_SIDE - 1) - LN__SPEECH_RATE) / 2 };
+#define SAMPLE_MAX 32768 /* floats that hold numbers of 16 bits */
 #define PI 3.14159265358979323846
 
 const bool ln__speech_exists = true;
@@ -27,8 +28,9 @@ int ln__wav_read(const char *path, float *sample, size_t most, size_t *count, st
     if (code == 0 && got <= 0)
         code = ln_fault_set(fault, LN_ECORRUPT, "%s: holds no sound", path);
     for (sf_count_t i = 0; code == 0 && i < got; i++)
-        if (!isfinite(sample[i])) /* WAV files of floats may hold anything */
-            code = ln_fault_set(fault, LN_ECORRUPT, "%s: sample %lld is not a number", path, (long long)i);
+        if (!(fabsf(sample[i]) <= SAMPLE_MAX)) /* WAV files of floats may hold anything, and one absurd value would be in every mean */
+            code = ln_fault_set(fault, LN_ECORRUPT, "%s: sample %lld is %g; expected -1 to 1, or numbers of 16 bits", path, (long long)i,
+                                (double)sample[i]);
     sf_close(file);
     *count = code ? 0 : (size_t)got;
     return code;

@@ -32,6 +32,16 @@ static void put_tone(const char *name, double hertz, int samples, int rate, int 
     sf_close(file);
 }
 
+/* Silence in floats, but for one sample. */
+static void put_floats(const char *name, float odd)
+{
+    SF_INFO info = {.samplerate = 16000, .channels = 1, .format = SF_FORMAT_WAV | SF_FORMAT_FLOAT};
+    SNDFILE *file = sf_open(scratch_path(name), SFM_WRITE, &info);
+    assert_non_null(file);
+    assert_int_equal(sf_write_float(file, (float[16]){[7] = odd}, 16), 16);
+    sf_close(file);
+}
+
 static const char *const words[5] = {"yes", "no", "bed", "cat", "_background_noise_"};
 
 /* Forty speakers say two words and two others; speaker s's pitch is the word's and s. */
@@ -213,6 +223,11 @@ static void refuses_what_does_not_fit(void **state)
     scratch_file("speech-commands/no/aa_nohash_0.wav", "RIFF....WAVE", 12);
     assert_int_equal(scratch_open(&ln__dataset_speech_commands, "{words: [yes, no]}", &set, &fault), LN_ECORRUPT);
     assert_fault_has(fault, "not a readable WAV file");
+    for (int i = 0; i < 2; i++) {
+        put_floats("speech-commands/no/aa_nohash_0.wav", i ? 1e25F : NAN);
+        assert_int_equal(scratch_open(&ln__dataset_speech_commands, "{words: [yes, no]}", &set, &fault), LN_ECORRUPT);
+        assert_fault_has(fault, i ? "aa_nohash_0.wav: sample 7 is 1e+25; expected -1 to 1" : "aa_nohash_0.wav: sample 7 is nan");
+    }
     assert_int_equal(remove(scratch_path("speech-commands/no/aa_nohash_0.wav")), 0);
     assert_int_equal(remove(scratch_path("speech-commands/_background_noise_/hum.wav")), 0);
     assert_int_equal(scratch_open(&ln__dataset_speech_commands, "{words: [yes, no]}", &set, &fault), LN_ENOENT);
