@@ -457,7 +457,14 @@ static int make_key(struct building *in, struct ln_fault *fault)
 {
     struct ln__buf text;
     ln__buf_init(&text, (size_t)1 << 31);
-    int code = ln__buf_print(&text, "mfcc 1 of %lld\n", (long long)in->o->seed);
+    int code = ln__buf_print(&text, "mfcc 2 of %lld\n", (long long)in->o->seed);
+    for (uint32_t i = 0; code == 0 && i < in->noises; i++) { /* which were read already */
+        struct ln__sha256 sound;
+        char hex[65];
+        ln__sha256_of(in->noise[i].sample, in->noise[i].count * sizeof *in->noise[i].sample, &sound);
+        ln__sha256_hex(&sound, hex);
+        code = ln__buf_print(&text, "%s\n", hex);
+    }
     for (uint32_t i = 0; code == 0 && i < in->all.count; i++) {
         const struct item *item = &in->all.item[i];
         char path[PATH_ROOM];
@@ -469,9 +476,8 @@ static int make_key(struct building *in, struct ln_fault *fault)
                 return ln_fault_errno(fault, "%s: cannot be seen", path);
             }
         }
-        code = ln__buf_print(&text, "%d %d %s %lld %lld.%09ld %u %u %zu\n", item->split, (int)item->label, item->path ? item->path : "-",
-                             (long long)about.st_size, (long long)about.st_mtim.tv_sec, about.st_mtim.tv_nsec, item->noise, item->from,
-                             item->path ? 0 : in->noise[item->noise].count);
+        code = ln__buf_print(&text, "%d %d %s %lld %lld.%09ld %u %u\n", item->split, (int)item->label, item->path ? item->path : "-",
+                             (long long)about.st_size, (long long)about.st_mtim.tv_sec, about.st_mtim.tv_nsec, item->noise, item->from);
     }
     if (code == 0)
         ln__sha256_of(text.data, text.size, &in->key);

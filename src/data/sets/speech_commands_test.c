@@ -123,7 +123,8 @@ static void opens_by_hash(void **state)
         }
     assert_true(fabs(sum / n) < 1e-3 && fabs(square / n - 1) < 1e-2);
 
-    /* from the cache, the same; a change of options makes it again; so does a damaged cache, and a change of a recording */
+    /* from the cache, the same; a change of options makes it again; so does a damaged cache, and a change of a recording or of a
+     * background noise */
     assert_true(ln__file_exists(scratch_path("speech-commands/mfcc.cache")));
     assert_int_equal(scratch_open(&ln__dataset_speech_commands, yaml, &again, &fault), 0);
     assert_int_equal(again.split[LN__TEST].count, set.split[LN__TEST].count);
@@ -142,6 +143,13 @@ static void opens_by_hash(void **state)
     assert_int_equal(scratch_open(&ln__dataset_speech_commands, yaml, &again, &fault), 0);
     assert_memory_equal(again.split[LN__TRAIN].real, train->real, train->count * LN__MFCC_SIZE * sizeof(float));
     ln__set_close(&again);
+    for (int i = 0; i < 2; i++) {
+        put_tone("speech-commands/_background_noise_/hum.wav", i ? 50 : 70, 40000, 16000, 1);
+        assert_int_equal(scratch_open(&ln__dataset_speech_commands, yaml, &again, &fault), 0);
+        int differ = memcmp(again.split[LN__TRAIN].real, train->real, train->count * LN__MFCC_SIZE * sizeof(float));
+        assert_int_equal(differ != 0, i == 0);
+        ln__set_close(&again);
+    }
     for (int s = 0; s < 40; s++) {
         char name[128];
         snprintf(name, sizeof name, "speech-commands/yes/%08x_nohash_%d.wav", 0x9e3779b9u * (unsigned)(s + 1), s % 2);
