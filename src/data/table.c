@@ -216,6 +216,7 @@ int ln__csv_parse(const void *data, size_t size, const char *name, const struct 
     if (code)
         return code;
     out->features = columns.count - 1 - (columns.owner < columns.count);
+    out->value.max += out->features * sizeof(float); /* a row has its room before its cells are seen: the last may be short */
     const char *from, *to;
     while (line_next(&in, &from, &to)) {
         if (out->rows == ROWS_MAX)

@@ -54,6 +54,22 @@ static void finds_columns(void **state)
     ln__csv_fini(&csv);
 }
 
+/* Whatever the file's size bounds, the row that is cut is named. */
+static void names_a_short_row(void **state)
+{
+    (void)state;
+    struct ln__csv csv;
+    struct ln_fault fault;
+    char text[1000] = "";
+    for (size_t row = 0; row < 2; row++)
+        for (size_t i = 0; i < 101; i++)
+            memcpy(text + 202 * row + 2 * i, i < 100 ? "1," : "a\n", 3);
+    memcpy(text + 404, "1,2\n", 5);
+    assert_int_equal(parse(text, NULL, &csv, &fault), LN_ECORRUPT);
+    assert_string_equal(fault.text, "t.csv:3: 2 cells; expected 101 as in the first line");
+    ln__csv_fini(&csv);
+}
+
 static void names_line_and_column(void **state)
 {
     (void)state;
@@ -157,7 +173,8 @@ static void reads_json_rows(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_csv), cmocka_unit_test(finds_columns), cmocka_unit_test(names_line_and_column),
-                                       cmocka_unit_test(orders_labels), cmocka_unit_test(reads_json_rows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_csv),         cmocka_unit_test(finds_columns),
+                                       cmocka_unit_test(names_a_short_row), cmocka_unit_test(names_line_and_column),
+                                       cmocka_unit_test(orders_labels),     cmocka_unit_test(reads_json_rows)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
