@@ -57,7 +57,9 @@ END
 run one/recipe.yaml --out again >/dev/null
 same one again
 cp one/model.safetensors before
+mkdir one/shares.json.new # what a kill once left is not in the way
 run tiny.yaml --out one --resume >/dev/null
+python3 -m json.tool one/shares.json >/dev/null || fail "shares.json is no JSON"
 cmp before one/model.safetensors || fail "resuming a finished run changed it"
 run tiny.yaml --out other --set seed=8 >/dev/null
 cmp -s one/model.safetensors other/model.safetensors && fail "another seed gave the same model"

@@ -13,6 +13,7 @@
 
 #define RECIPE_MAX (16u << 20)
 #define SHARES_MAX 2000
+#define SHARES_BYTES ((size_t)2 << 30)
 
 int ln__rundir_default(const struct ln__recipe *recipe, char *out, size_t room, struct ln_fault *fault)
 {
@@ -263,18 +264,14 @@ int ln__rundir_open(const char *dir, enum ln__rundir_mode mode, const struct ln_
 
 int ln__rundir_shares(const char *dir, const struct ln__env *env, struct ln_fault *fault)
 {
-    char path[PATH_MAX], made[PATH_MAX];
-    if (ln__file_join(path, sizeof path, dir, "shares.json") || ln__file_join(made, sizeof made, dir, "shares.json.new"))
-        return ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", dir);
-    FILE *file = fopen(made, "we");
-    if (!file)
-        return ln_fault_errno(fault, "%s: cannot write", made);
-    int code = ln__show_json(file, &env->set, &env->shares, SHARES_MAX, fault);
-    if (fclose(file) != 0 && !code)
-        code = ln_fault_errno(fault, "%s: cannot write", made);
-    if (!code && rename(made, path) != 0)
-        code = ln_fault_errno(fault, "%s: cannot write", path);
-    if (code)
-        unlink(made);
+    char path[PATH_MAX];
+    struct ln__buf text;
+    ln__buf_init(&text, SHARES_BYTES);
+    int code = ln__file_join(path, sizeof path, dir, "shares.json") ? ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", dir) : LN_OK;
+    if (!code)
+        code = ln__show_json(&text, &env->set, &env->shares, SHARES_MAX, fault);
+    if (!code)
+        code = ln__file_replace(path, &(struct ln__piece){text.data, text.size}, 1, fault);
+    ln__buf_fini(&text);
     return code;
 }

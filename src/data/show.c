@@ -250,54 +250,63 @@ int ln__show_csv(FILE *to, const struct ln__set *set, const struct ln__shares *s
     return ferror(to) ? ln_fault_set(fault, LN_EIO, "cannot write the table") : 0;
 }
 
-static void json_text(FILE *to, const char *text)
+#define TRY(call)                                                                                                                                    \
+    do {                                                                                                                                             \
+        int failed_ = (call);                                                                                                                        \
+        if (failed_)                                                                                                                                 \
+            return failed_;                                                                                                                          \
+    } while (0)
+
+/* A printable text. */
+static int json_text(struct ln__buf *out, const char *text)
 {
-    fputc('"', to);
+    TRY(ln__buf_add(out, "\"", 1));
     for (; *text; text++) {
         if (*text == '"' || *text == '\\')
-            fprintf(to, "\\%c", *text);
-        else if ((unsigned char)*text < 0x20)
-            fprintf(to, "\\u%04x", (unsigned char)*text);
-        else
-            fputc(*text, to);
+            TRY(ln__buf_add(out, "\\", 1));
+        TRY(ln__buf_add(out, text, 1));
     }
-    fputc('"', to);
+    return ln__buf_add(out, "\"", 1);
 }
 
-int ln__show_json(FILE *to, const struct ln__set *set, const struct ln__shares *shares, uint32_t max, struct ln_fault *fault)
+static int json_all(struct ln__buf *out, const struct ln__set *set, const struct ln__shares *shares, const struct ln__show_summary *s, uint32_t rows,
+                    uint32_t *count)
+{
+    TRY(ln__buf_print(out, "{\"set\": "));
+    TRY(json_text(out, set->name));
+    TRY(ln__buf_print(out,
+                      ", \"clients\": %u, \"samples\": %u, \"held\": %llu, \"least\": %u, \"median\": %u, \"most\": %u, \"classes_mean\": %.6g, "
+                      "\"classes_least\": %u, \"classes_most\": %u, \"divergence\": %.6g, \"classes\": [",
+                      s->clients, s->samples, (unsigned long long)s->held, s->least, s->median, s->most, s->classes_mean, s->classes_least,
+                      s->classes_most, s->divergence));
+    for (int k = 0; k < set->classes; k++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", k);
+        TRY(ln__buf_print(out, "%s", k ? ", " : ""));
+        TRY(json_text(out, set->class_name ? set->class_name[k] : number));
+    }
+    TRY(ln__buf_print(out, "], \"client\": ["));
+    for (uint32_t r = 0; r < rows; r++)
+        TRY(ln__buf_print(out, "%s%u", r ? ", " : "", (uint32_t)((uint64_t)r * shares->clients / rows)));
+    TRY(ln__buf_print(out, "], \"counts\": ["));
+    for (uint32_t r = 0; r < rows; r++) {
+        ln__shares_histogram(shares, &set->split[LN__TRAIN], set->classes, (uint32_t)((uint64_t)r * shares->clients / rows), count);
+        TRY(ln__buf_print(out, "%s[", r ? ", " : ""));
+        for (int k = 0; k < set->classes; k++)
+            TRY(ln__buf_print(out, "%s%u", k ? ", " : "", count[k]));
+        TRY(ln__buf_print(out, "]"));
+    }
+    return ln__buf_print(out, "]}\n");
+}
+
+int ln__show_json(struct ln__buf *out, const struct ln__set *set, const struct ln__shares *shares, uint32_t max, struct ln_fault *fault)
 {
     struct ln__show_summary s;
     int code = ln__show_summarise(set, shares, &s, fault);
     if (code)
         return code;
-    uint32_t *count = ln__mem_alloc((size_t)set->classes * sizeof *count), rows = max && max < shares->clients ? max : shares->clients;
-    if (!count)
-        return ln_fault_set(fault, LN_ENOMEM, "no memory for %d classes", set->classes);
-    fputs("{\"set\": ", to);
-    json_text(to, set->name);
-    fprintf(to,
-            ", \"clients\": %u, \"samples\": %u, \"held\": %llu, \"least\": %u, \"median\": %u, \"most\": %u, \"classes_mean\": %.6g, "
-            "\"classes_least\": %u, \"classes_most\": %u, \"divergence\": %.6g, \"classes\": [",
-            s.clients, s.samples, (unsigned long long)s.held, s.least, s.median, s.most, s.classes_mean, s.classes_least, s.classes_most,
-            s.divergence);
-    for (int k = 0; k < set->classes; k++) {
-        char number[16];
-        snprintf(number, sizeof number, "%d", k);
-        fputs(k ? ", " : "", to);
-        json_text(to, set->class_name ? set->class_name[k] : number);
-    }
-    fputs("], \"client\": [", to);
-    for (uint32_t r = 0; r < rows; r++)
-        fprintf(to, "%s%u", r ? ", " : "", (uint32_t)((uint64_t)r * shares->clients / rows));
-    fputs("], \"counts\": [", to);
-    for (uint32_t r = 0; r < rows; r++) {
-        ln__shares_histogram(shares, &set->split[LN__TRAIN], set->classes, (uint32_t)((uint64_t)r * shares->clients / rows), count);
-        fputs(r ? ", [" : "[", to);
-        for (int k = 0; k < set->classes; k++)
-            fprintf(to, "%s%u", k ? ", " : "", count[k]);
-        fputc(']', to);
-    }
-    fputs("]}\n", to);
+    uint32_t *count = ln__mem_alloc((size_t)set->classes * sizeof *count);
+    code = count ? json_all(out, set, shares, &s, max && max < shares->clients ? max : shares->clients, count) : LN_ENOMEM;
     ln__mem_free(count);
-    return ferror(to) ? ln_fault_set(fault, LN_EIO, "cannot write the table") : 0;
+    return code ? ln_fault_set(fault, code, "no memory for a table of %d classes, or it would be larger than %zu bytes", set->classes, out->max) : 0;
 }

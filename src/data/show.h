@@ -31,6 +31,7 @@ int ln__show_text(FILE *to, const struct ln__set *set, const struct ln__shares *
 int ln__show_csv(FILE *to, const struct ln__set *set, const struct ln__shares *shares, struct ln_fault *fault) LN_MUST_CHECK;
 /* {"set": .., "clients": .., summary .., "classes": [names], "counts": [[..], ..]}: at most max clients in counts (0: all), evenly chosen, then
  * "client" lists which. */
-int ln__show_json(FILE *to, const struct ln__set *set, const struct ln__shares *shares, uint32_t max, struct ln_fault *fault) LN_MUST_CHECK;
+int ln__show_json(struct ln__buf *out, const struct ln__set *set, const struct ln__shares *shares, uint32_t max,
+                  struct ln_fault *fault) LN_MUST_CHECK;
 
 #endif

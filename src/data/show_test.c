@@ -85,10 +85,10 @@ static void writes_tables(void **state)
     fclose(file);
     assert_string_equal(text, "client,samples,\"cat\",\"say \"\"dog\"\"\",\"eel\"\n0,4,4,0,0\n1,4,0,2,2\n2,1,0,1,0\n3,3,0,1,2\n");
     free(text);
-    file = open_memstream(&text, &size);
-    assert_int_equal(ln__show_json(file, &set, &shares, 2, &fault), 0);
-    fclose(file);
-    json_t *root = json_loads(text, 0, NULL);
+    struct ln__buf out;
+    ln__buf_init(&out, 1000);
+    assert_int_equal(ln__show_json(&out, &set, &shares, 2, &fault), 0);
+    json_t *root = json_loadb((const char *)out.data, out.size, 0, NULL);
     assert_non_null(root);
     assert_int_equal(json_integer_value(json_object_get(root, "clients")), 4);
     assert_string_equal(json_string_value(json_array_get(json_object_get(root, "classes"), 1)), "say \"dog\"");
@@ -96,7 +96,11 @@ static void writes_tables(void **state)
     assert_int_equal(json_integer_value(json_array_get(json_object_get(root, "client"), 1)), 2);
     assert_int_equal(json_integer_value(json_array_get(json_array_get(json_object_get(root, "counts"), 0), 0)), 4);
     json_decref(root);
-    free(text);
+    ln__buf_fini(&out);
+    ln__buf_init(&out, 100);
+    assert_int_equal(ln__show_json(&out, &set, &shares, 2, &fault), LN_EBUDGET);
+    assert_non_null(strstr(fault.text, "larger than 100 bytes"));
+    ln__buf_fini(&out);
 }
 
 int main(void)

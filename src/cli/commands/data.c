@@ -5,6 +5,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#define JSON_MAX ((size_t)16 << 30)
+
 static int data_get(struct ln__cli *cli, int argc, char **argv)
 {
     struct ln__list words = {0};
@@ -43,6 +45,17 @@ static int data_list(struct ln__cli *cli, int argc, char **argv)
     return ln__table_print(table, cli) ? LN__EXIT_FAILED : LN__EXIT_DONE;
 }
 
+static int show_json(const struct ln__set *set, const struct ln__shares *shares, struct ln_fault *fault)
+{
+    struct ln__buf text;
+    ln__buf_init(&text, JSON_MAX);
+    int code = ln__show_json(&text, set, shares, 0, fault);
+    if (!code && fwrite(text.data, 1, text.size, stdout) != text.size)
+        code = ln_fault_set(fault, LN_EIO, "cannot write the table");
+    ln__buf_fini(&text);
+    return code;
+}
+
 static int show(const struct ln__cli *cli, const struct ln__recipe *recipe, int rows, bool csv, struct ln_fault *fault)
 {
     struct ln__set set = {0};
@@ -60,7 +73,7 @@ static int show(const struct ln__cli *cli, const struct ln__recipe *recipe, int 
     if (!code && csv)
         code = ln__show_csv(stdout, &set, &shares, fault);
     else if (!code && cli->json)
-        code = ln__show_json(stdout, &set, &shares, 0, fault);
+        code = show_json(&set, &shares, fault);
     else if (!code)
         code = ln__show_text(stdout, &set, &shares, &args, fault);
     ln__shares_free(&shares);
