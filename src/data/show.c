@@ -190,7 +190,7 @@ int ln__show_text(FILE *to, const struct ln__set *set, const struct ln__shares *
     if (code == 0) {
         d.full = d.full > 0 ? d.full : 1;
         if (args->title)
-            fprintf(to, "%s\n", args->title);
+            fprintf(to, "%s\n", ln__shown(args->title).text);
         if (d.per_column > 1)
             fprintf(to, "(%u classes a column)\n", d.per_column);
         draw_heading(to, set, &d);

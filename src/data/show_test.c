@@ -43,8 +43,9 @@ static void draws(void **state)
     size_t size;
     struct ln_fault fault = {0};
     FILE *file = open_memstream(&text, &size);
-    assert_int_equal(ln__show_text(file, &set, &shares, &(struct ln__show_args){.title = "toy", .ascii = true}, &fault), 0);
+    assert_int_equal(ln__show_text(file, &set, &shares, &(struct ln__show_args){.title = "toy\x1b[2J", .ascii = true}, &fault), 0);
     fclose(file);
+    assert_int_equal(strncmp(text, "toy?[2J\n", 8), 0);
     assert_non_null(strstr(text, "       0  88 .. ..   4\n"));
     assert_non_null(strstr(text, "       1  .. 44 44   4\n"));
     assert_non_null(strstr(text, "     all  33 33 33   12\n"));
