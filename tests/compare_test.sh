@@ -69,6 +69,10 @@ refuses 1 'data_batch.*linnet data get cifar10' "$LINNET" compare tiny.yaml --va
 refuses 2 'train\.sample: 100 clients' "$LINNET" compare tiny.yaml --vary strategy=fedavg --vary train.sample=2,100 --out never
 grep -q '^cannot be run: fedavg · 100$' refusal.err || fail "which run it is: $(cat refusal.err)"
 refuses 1 'data_batch.*linnet data get cifar10' "$LINNET" compare tiny.yaml --vary 'data.set={kind: synthetic},cifar10' --set data.dir=nowhere --out never
+printf 'client,time_s,available\n3,0.1,0\n' >some.trace
+refuses 1 'no\.trace: .*No such file' "$LINNET" compare tiny.yaml --vary fleet.trace=some.trace,no.trace --out never
+grep -q '^cannot be run: no\.trace$' refusal.err || fail "which run it is: $(cat refusal.err)"
+refuses 2 'fleet\.change: .*one or the other' "$LINNET" compare tiny.yaml --vary 'fleet.change={every_s: 1},{every_s: 1, every_rounds: 1}' --out never
 [[ ! -e never ]] || fail "a comparison that never began left its folder behind"
 # The folder of a run is none for a comparison, nor the other way round.
 refuses 2 'alone: holds a run' "$LINNET" compare tiny.yaml --seeds 2 --out alone

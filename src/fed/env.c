@@ -1,6 +1,6 @@
 #include "fed/env.h"
 
-#include "fed/method.h"
+#include "fed/fleet.h"
 #include "fed/update.h"
 #include "nn/layer.h"
 #include "nn/sparsity.h"
@@ -318,8 +318,12 @@ int ln__env_check(const struct ln__recipe *recipe, const struct ln_catalog *cata
 {
     struct ln__env env = {.recipe = recipe, .catalog = catalog, .kset = ln__recipe_kset(recipe, kset), .peers = (uint32_t)recipe->data.clients};
     int error = open_all(&env, set, false, fault);
-    if (!error)
-        ln__env_close(&env);
+    if (error)
+        return error;
+    const struct ln__fleet_plugin *fleet = (const struct ln__fleet_plugin *)(const void *)recipe->fleet.plugin;
+    if (fleet->check)
+        error = fleet->check(recipe->fleet.options, &env, fault);
+    ln__env_close(&env);
     return error;
 }
 

@@ -107,7 +107,7 @@ const struct ln__kset *ln__recipe_kset(const struct ln__recipe *recipe, const st
 int ln__env_open(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, struct ln__blobs *blobs,
                  struct ln__env *out, struct ln_fault *fault) LN_MUST_CHECK;
 void ln__env_close(struct ln__env *env);
-/* What ln__env_open would refuse, tried on the recipe's data set, which is open, and without drawing weights. */
+/* What ln__env_open and the fleet's open would refuse, tried on the recipe's data set, which is open, and without drawing weights. */
 int ln__env_check(const struct ln__recipe *recipe, const struct ln_catalog *catalog, const struct ln__kset *kset, const struct ln__set *set,
                   struct ln_fault *fault) LN_MUST_CHECK;
 

@@ -55,6 +55,8 @@ struct ln__fleet_plugin {
     struct ln_plugin plugin;
     int (*open)(const void *options, const struct ln__env *env, struct ln__fleet **out, struct ln_fault *fault);
     void (*close)(struct ln__fleet *fleet); /* drops what is under way */
+    /* What open would refuse, for trials. NULL: nothing. */
+    int (*check)(const void *options, const struct ln__env *env, struct ln_fault *fault);
     /* What a process does that another one leads (ranks 1.. under mpirun), in place of open: until that one ends. NULL: fleets of one process. */
     int (*serve)(const void *options, const struct ln__env *env, struct ln_fault *fault);
     struct ln__pool *(*pool)(struct ln__fleet *fleet); /* threads the loop may use, for evaluation and folds; may be NULL */

@@ -479,6 +479,20 @@ static int sim_open(const void *options, const struct ln__env *env, struct ln__f
     *out = fleet;
     return 0;
 }
+
+static int sim_check(const void *options, const struct ln__env *env, struct ln_fault *fault)
+{
+    const struct ln__sim_options *o = options;
+    struct ln__world *world = NULL;
+    struct ln__presence *presence = NULL;
+    int error = ln__world_new(&o->world, env, &world, fault);
+    if (!error && o->trace[0])
+        error = ln__presence_read(o->trace, env->shares.clients, &presence, fault);
+    ln__presence_free(presence);
+    ln__world_free(world);
+    return error;
+}
+
 static int sim_serve(const void *options, const struct ln__env *env, struct ln_fault *fault)
 {
     const struct ln__sim_options *o = options;
@@ -492,6 +506,7 @@ const struct ln__fleet_plugin ln__fleet_sim = {
                .options_size = sizeof(struct ln__sim_options)},
     .open = sim_open,
     .close = sim_close,
+    .check = sim_check,
     .serve = sim_serve,
     .pool = sim_pool,
     .dispatch = ln__sim_dispatch,
