@@ -531,6 +531,48 @@ static void test_variants(void **state)
     ln__graph_free(graph);
 }
 
+/* Layers share what is kept by the mean magnitude of their momentum (Dettmers and Zettlemoyer, 2019): of 540, 4320 and 11520 weights a fifth, 3276.
+ * At 1 to 1 to 2 a quarter is more than the first layer has, so it keeps all 540, and the others share the 2736 that are left. */
+static void test_momentum_shares(void **state)
+{
+    (void)state;
+    static const float mean[] = {1, 1, 2};
+    static const size_t expected[] = {540, 912, 1824};
+    struct ln__graph *graph = small_graph();
+    double room[16];
+    struct ln_choice optimizer = sgd(room, 0.9);
+    float *from = test_floats(graph->state), *momentum = test_floats(graph->state);
+    ln__graph_init(graph, 5, from);
+    for (int way = 0; way < 2; way++) {
+        const struct swat how = {.sparsity = 0.8, .period = 1, .distribution = LN__MOMENTUM, .kernels = ways[way]};
+        const struct ln_choice choice = {&ln__sparsity_swat.plugin, &how};
+        const struct ln__plan_args args = args_of(graph, best(), &choice, &optimizer);
+        struct test_net net = test_net(&args, true, true, NULL);
+        int layers = 0;
+        for (int i = 0; i < graph->trainable_params; i++) {
+            if (ln__sparse_param(graph, &choice, (size_t)i) == 0)
+                continue;
+            for (size_t k = 0; k < graph->param[i].count; k++) /* magnitudes count */
+                momentum[graph->param[i].offset + k] = k % 2 ? mean[layers] : -mean[layers];
+            layers++;
+        }
+        assert_int_equal(layers, 3);
+        ln__net_load(net.net, from);
+        ln__net_slot_restore(net.net, 0, momentum);
+        one_step(&net, graph, 5, 1);
+        layers = 0;
+        for (int i = 0; i < net.plan->steps; i++) {
+            if (net.plan->step[i].sparse.set)
+                assert_int_equal(net.net->levels[i].keep, expected[layers++]);
+        }
+        assert_int_equal(layers, 3);
+        test_net_free(&net);
+    }
+    ln__mem_free(from);
+    ln__mem_free(momentum);
+    ln__graph_free(graph);
+}
+
 /* A momentum distribution needs an optimiser that has momentum. */
 static void test_momentum_missing(void **state)
 {
@@ -736,11 +778,12 @@ static void test_macs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),       cmocka_unit_test(test_erk),          cmocka_unit_test(test_follows_reference),
-        cmocka_unit_test(test_edges),        cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_not_a_number),
-        cmocka_unit_test(test_recomputed),   cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_variants),
-        cmocka_unit_test(test_period),       cmocka_unit_test(test_powerprop),    cmocka_unit_test(test_momentum_missing),
-        cmocka_unit_test(test_macs),         cmocka_unit_test(test_choice),       cmocka_unit_test(test_costs),
-        cmocka_unit_test(test_large_kernel), cmocka_unit_test(test_erk_linear),   cmocka_unit_test(test_depth)};
+        cmocka_unit_test(test_layers),         cmocka_unit_test(test_erk),          cmocka_unit_test(test_follows_reference),
+        cmocka_unit_test(test_edges),          cmocka_unit_test(test_nothing_kept), cmocka_unit_test(test_not_a_number),
+        cmocka_unit_test(test_recomputed),     cmocka_unit_test(test_evaluation),   cmocka_unit_test(test_variants),
+        cmocka_unit_test(test_period),         cmocka_unit_test(test_powerprop),    cmocka_unit_test(test_momentum_missing),
+        cmocka_unit_test(test_macs),           cmocka_unit_test(test_choice),       cmocka_unit_test(test_costs),
+        cmocka_unit_test(test_large_kernel),   cmocka_unit_test(test_erk_linear),   cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_momentum_shares)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
