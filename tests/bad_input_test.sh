@@ -89,6 +89,7 @@ budget=(--set train.rounds=1 --set train.memory_mb=10 --set model.name=cnn5x5 --
 run 2 'train\.memory_mb: cnn5x5 with batch 10 needs ' "${budget[@]}"
 "$LINNET" run tiny.yaml --out halved "${budget[@]}" --set 'method={kind: splitfed, cut: 1}' --quiet >/dev/null || fail "the device's half is within the budget"
 run 2 'data\.set: synthetic: more than 8 GB' --set 'data.set={kind: synthetic, train: 1000000, height: 1000, width: 1000}'
+run 2 'nesterov looks ahead by the momentum, and momentum is 0' --set 'train.optimizer={kind: sgd, momentum: 0, nesterov: true}'
 run 2 'logreg has no cut points; say kind: all' --set 'model.init={kind: partial, from: truncated.safetensors}'
 run 2 'give model\.init\.cut \(1\.\.3\)' --set model.name=cnn5x5 --set 'data.set={kind: synthetic, channels: 3, height: 16, width: 16, train: 64, test: 8}' \
     --set 'model.init={kind: partial, from: truncated.safetensors}'

@@ -140,10 +140,13 @@ const struct ln__kset *ln__recipe_kset(const struct ln__recipe *recipe, const st
 static int open_data(struct ln__env *env, const struct ln__set *set, struct ln_fault *fault)
 {
     const struct ln__recipe *recipe = env->recipe;
+    int error = ln__optimizer_check(&recipe->train.optimizer, fault);
+    if (error)
+        return error;
     if (recipe->train.sample > recipe->data.clients)
         return ln_fault_set(fault, LN_ECONFIG, "train.sample: %lld clients a round of %lld (data.clients)", (long long)recipe->train.sample,
                             (long long)recipe->data.clients);
-    int error = set ? LN_OK : ln__set_open(&recipe->data.set, recipe->data.dir, &env->set, fault);
+    error = set ? LN_OK : ln__set_open(&recipe->data.set, recipe->data.dir, &env->set, fault);
     if (error)
         return error;
     if (set) {

@@ -1,4 +1,5 @@
 /* Training with bfloat16 products: close to float and not the same, the same bits for any threads, no allocation, memory in the plan. */
+#include "emulated.h"
 #include "kernels/bf16.h"
 #include "nn/nn_testing.h"
 
@@ -7,6 +8,7 @@ extern const struct ln__optimizer ln__optimizer_sgd;
 
 #define BATCH 8
 #define STEPS 12
+#define STEPS_EMULATED 1
 #define CLASSES 10
 
 static struct ln_choice sgd(void *options, double lr)
@@ -36,6 +38,7 @@ struct trained {
 
 static struct trained train(const struct ln__graph *graph, const struct ln__kset *kset, unsigned width, double lr)
 {
+    const int steps = emulated() ? STEPS_EMULATED : STEPS;
     _Alignas(double) unsigned char options[256];
     const struct ln_choice optimizer = sgd(options, lr);
     struct ln__pool *pool = NULL;
@@ -51,7 +54,7 @@ static struct trained train(const struct ln__graph *graph, const struct ln__kset
     ln__net_load(net.net, out.state);
     poison(&net);
     uint64_t before = ln__mem_count();
-    for (int step = 0; step < STEPS; step++) {
+    for (int step = 0; step < steps; step++) {
         const struct ln__net_draw draw = {.key = {.seed = 8}, .step = (uint64_t)step};
         struct ln__loss loss;
         batch_of(graph, (uint64_t)step, x, label);

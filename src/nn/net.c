@@ -482,6 +482,12 @@ void ln__net_proximal(struct ln__net *net, double mu)
         net->plan->args.kset->proximal(net->plan->weight_floats, (float)mu, net->weight, net->anchor, net->gradient, net->pool);
 }
 
+int ln__optimizer_check(const struct ln_choice *optimizer, struct ln_fault *fault)
+{
+    const struct ln__optimizer *plugin = (const struct ln__optimizer *)(const void *)optimizer->plugin;
+    return plugin->check ? plugin->check(optimizer->options, fault) : LN_OK;
+}
+
 double ln__optimizer_lr(const struct ln_choice *optimizer)
 {
     return *(const double *)optimizer->options;

@@ -174,11 +174,13 @@ void ln__net_proximal(struct ln__net *net, double mu);
 /* ---- optimisers and schedules (plug-ins) ---- */
 struct ln__optimizer {
     struct ln_plugin plugin;
-    int (*slots)(const void *options); /* floats of state a parameter, 0..2 */
+    int (*check)(const void *options, struct ln_fault *fault); /* options that do not go together: LN_ECONFIG; NULL: all do */
+    int (*slots)(const void *options);                         /* floats of state a parameter, 0..2 */
     void (*update)(const void *options, const struct ln__kset *kset, double lr, uint64_t step, size_t size, const float *g, float *w, float *slot0,
                    float *slot1, struct ln__pool *pool);
 };
-double ln__optimizer_lr(const struct ln_choice *optimizer); /* every optimiser's options begin with double lr */
+int ln__optimizer_check(const struct ln_choice *optimizer, struct ln_fault *fault) LN_MUST_CHECK; /* said by every plan that trains, too */
+double ln__optimizer_lr(const struct ln_choice *optimizer);                                       /* every optimiser's options begin with double lr */
 
 struct ln__schedule {
     struct ln_plugin plugin;

@@ -429,6 +429,9 @@ static int check_args(const struct ln__plan_args *args, int *from, int *to, stru
     if (ln__graph_range(graph, args->segment, from, to))
         return ln_fault_set(fault, LN_EINVALID, "%s has no layers between cuts %d and %d; its cuts are 0 to %d", graph->name, args->segment.from,
                             args->segment.to, graph->cuts + 1);
+    int error = args->train && args->optimizer ? ln__optimizer_check(args->optimizer, fault) : LN_OK;
+    if (error)
+        return error;
     if (args->batch < 1 || args->batch > 1 << 20)
         return ln_fault_set(fault, LN_EINVALID, "%s: a batch of %d; expected 1 to 1048576", graph->name, args->batch);
     return 0;

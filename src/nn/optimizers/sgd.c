@@ -31,6 +31,14 @@ static const struct ln_option sgd_options[] = {
      .help = "look ahead by the momentum"},
     {0}};
 
+static int sgd_check(const void *options, struct ln_fault *fault)
+{
+    const struct sgd_options *sgd = options;
+    if (sgd->nesterov && sgd->momentum == 0)
+        return ln_fault_set(fault, LN_ECONFIG, "optimizer sgd: nesterov looks ahead by the momentum, and momentum is 0");
+    return LN_OK;
+}
+
 static int sgd_slots(const void *options)
 {
     const struct sgd_options *sgd = options;
@@ -51,5 +59,6 @@ const struct ln__optimizer ln__optimizer_sgd = {.plugin = {.name = "sgd",
                                                            .summary = "stochastic gradient descent with momentum",
                                                            .options = sgd_options,
                                                            .options_size = sizeof(struct sgd_options)},
+                                                .check = sgd_check,
                                                 .slots = sgd_slots,
                                                 .update = sgd_update};
