@@ -9,16 +9,25 @@
 
 #include "base/mem.h"
 
+/* Chunks of a work lie in parts, a range and a counter each. A worker begins with the part of its number and then helps out in the others: so the
+ * same chunks of one operator after the other mostly find what they read in the cache of the core that wrote it. Where cores share no cache, another's
+ * data come at half the rate, and a counter that all of them change costs each of them some 300 ns a chunk. */
+#define PARTS 8
+struct part {
+    _Alignas(64) atomic_size_t next;
+    size_t end;
+};
+
 /* One ln__pool_for lives on its caller's stack as a `work` in the pool's list while it has chunks to give away. A helper
- * enters it under the lock, takes chunks by an atomic counter, and leaves by its last touch of the work: the decrement of
+ * enters it under the lock, takes chunks by atomic counters, and leaves by its last touch of the work: the decrement of
  * `helpers`. The caller takes the work off the list (nobody enters any more) and waits for helpers to be 0. A thread that
  * waits so runs nothing else: so a worker's scratch memory is never used twice at a time, and waits only ever point
  * inwards, from a chunk to the work it started: no cycle, no deadlock. */
 struct work {
     void (*run)(void *context, size_t chunk, unsigned worker);
     void *context;
-    size_t chunks;
-    atomic_size_t next;
+    unsigned parts;
+    struct part part[PARTS];
     atomic_uint helpers;
     struct work *before, *after;
 };
@@ -86,13 +95,20 @@ static unsigned self_worker(const struct ln__pool *pool)
     return pool->width - 1;
 }
 
+static bool is_open(const struct part *part)
+{
+    return atomic_load_explicit(&part->next, memory_order_relaxed) < part->end;
+}
+
 static void run_chunks(struct work *work, unsigned worker)
 {
-    for (;;) {
-        size_t chunk = atomic_fetch_add_explicit(&work->next, 1, memory_order_relaxed);
-        if (chunk >= work->chunks)
-            return;
-        work->run(work->context, chunk, worker);
+    for (unsigned k = 0; k < work->parts; k++) {
+        struct part *part = &work->part[(worker + k) % work->parts];
+        while (is_open(part)) {
+            size_t chunk = atomic_fetch_add_explicit(&part->next, 1, memory_order_relaxed);
+            if (chunk < part->end)
+                work->run(work->context, chunk, worker);
+        }
     }
 }
 
@@ -132,8 +148,10 @@ static void run_job(struct ln__pool *pool, struct ln__job *job, unsigned worker)
 static struct work *open_work(const struct ln__pool *pool)
 {
     for (struct work *work = pool->work; work; work = work->after) {
-        if (atomic_load_explicit(&work->next, memory_order_relaxed) < work->chunks)
-            return work;
+        for (unsigned k = 0; k < work->parts; k++) {
+            if (is_open(&work->part[k]))
+                return work;
+        }
     }
     return NULL;
 }
@@ -287,7 +305,11 @@ void ln__pool_for(struct ln__pool *pool, size_t chunks, void (*run)(void *contex
             run(context, chunk, worker);
         return;
     }
-    struct work work = {.run = run, .context = context, .chunks = chunks};
+    struct work work = {.run = run, .context = context, .parts = pool->width < PARTS ? pool->width : PARTS};
+    for (unsigned k = 0; k < work.parts; k++) {
+        atomic_init(&work.part[k].next, chunks * k / work.parts);
+        work.part[k].end = chunks * (k + 1) / work.parts;
+    }
     pthread_mutex_lock(&pool->lock);
     work.after = pool->work;
     if (work.after)
