@@ -7,7 +7,7 @@
 
 #define RECIPE                                                                                                                                       \
     "model: {name: cnn5x5}\n"                                                                                                                        \
-    "data: {set: {kind: synthetic, channels: 1, height: 16, width: 16, train: 120, test: 40}, clients: 4}\n"                                         \
+    "data: {set: {kind: synthetic, channels: 1, height: 8, width: 8, train: 120, test: 40}, clients: 4}\n"                                           \
     "train: {rounds: 3, sample: 2, batch: 10}\n"                                                                                                     \
     "eval: {every: 1}\ncheckpoint: {every_s: 1e9}\n"
 
@@ -116,7 +116,25 @@ int main(int argc, char **argv)
               {LN_KIND_SPARSITY, test_sparsity},
               {LN_KIND_UPDATE, test_update},
               {LN_KIND_METHOD, test_method}};
-    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
-        failed += every_plugin(of[i].kind, of[i].test, 1, argv);
+    /* A name is looked for in each of these kinds. */
+    bool known[EVERY_MAX] = {false};
+    char *wanted[EVERY_MAX];
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        int names = 1;
+        for (int k = 1; k < argc && k < EVERY_MAX; k++) {
+            if (ln_catalog_find(ln_catalog_builtin(), of[i].kind, argv[k])) {
+                known[k] = true;
+                wanted[names++] = argv[k];
+            }
+        }
+        if (argc == 1 || names > 1)
+            failed += every_plugin(of[i].kind, of[i].test, names, wanted);
+    }
+    for (int k = 1; k < argc; k++) {
+        if (k >= EVERY_MAX || !known[k]) {
+            fprintf(stderr, "no plug-in of these kinds is called %s\n", argv[k]);
+            failed++;
+        }
+    }
     return failed != 0;
 }

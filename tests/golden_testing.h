@@ -76,13 +76,12 @@ static void check_summary(const struct golden *golden, const char *what, const c
     }
     norm = sqrt(norm);
     int projections = count > LARGE ? 2 : PROJECTIONS;
+    const double side[2] = {1, -1}; /* looked up: half of all branches would be foretold wrongly */
     for (int k = 0; k < projections; k++) {
         snprintf(stream, sizeof stream, "%s/%d", name, k);
         uint32_t signs = stream_of(stream);
-        for (size_t i = 0; i < count; i++) {
-            double v = (double)value[i] - (minus ? (double)minus[i] : 0.0);
-            projection[k] += word_at(signs, (uint32_t)i) & 1 ? -v : v;
-        }
+        for (size_t i = 0; i < count; i++)
+            projection[k] += side[word_at(signs, (uint32_t)i) & 1] * ((double)value[i] - (minus ? (double)minus[i] : 0.0));
     }
     double golden_norm = json_real_value(json_array_get(row, 0));
     double allowed = tolerance * golden_norm + floor;
@@ -93,7 +92,6 @@ static void check_summary(const struct golden *golden, const char *what, const c
         fail_msg("%s: %s of %s is off by %g, allowed are %g (norm %g, PyTorch %g)", golden->file, what, name, worst, allowed, norm, golden_norm);
 }
 
-/* Logits and mean loss of the first step, after its forward pass. */
 /* How close a step comes to PyTorch's in float: logits to a part of the largest, the loss, gradients to a part of each tensor's norm and of
  * the largest norm. A bfloat16 operand is off by at most a part in 512; gradients of weights in front of a norm are small differences of large sums,
  * hence the part of the largest. */
@@ -103,6 +101,7 @@ struct bounds {
 static const struct bounds float_bounds = {1e-4, 1e-4, 1e-3, 5e-6};
 static const struct bounds bf16_bounds __attribute__((unused)) = {1e-2, 1e-2, 5e-2, 5e-2};
 
+/* Logits and mean loss of the first step, after its forward pass. */
 static void check_logits(const struct golden *golden, struct ln__net *net, const struct bounds *bounds)
 {
     float logits[64 * 16];
