@@ -15,8 +15,13 @@ endforeach()
 add_library(headers_alone OBJECT ${header_units})
 target_link_libraries(headers_alone PRIVATE linnet_flags)
 
-# To optimise a test takes longer than it would gain; sanitizers more than double that.
-set(test_options $<$<NOT:$<CONFIG:Debug>>:$<IF:$<BOOL:${LINNET_SANITIZE}>,-O0,-O1>>)
+# To optimise a test takes longer than it would gain; with sanitizers twice as long again.
+set(test_options)
+if(LINNET_SANITIZE)
+  set(test_options -O0)
+elseif(NOT CMAKE_BUILD_TYPE STREQUAL Debug)
+  set(test_options -O1)
+endif()
 foreach(room ${LINNET_ROOMS})
   file(GLOB_RECURSE test_sources CONFIGURE_DEPENDS src/${room}/*_test.c)
   foreach(source ${test_sources})

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/program.sh"
 RANDOM=1147
 
-sets=(--quiet --set model.name=cnn5x5 --set 'data.set={kind: synthetic, train: 240, test: 40}' --set train.rounds=6 --set eval.every=2)
+sets=(--quiet --set model.name=cnn5x5 --set 'data.set={kind: synthetic, height: 16, width: 16, train: 240, test: 40}' --set train.rounds=6 --set eval.every=2)
 run() { "$LINNET" run tiny.yaml "${sets[@]}" "$@" >/dev/null; }
 last() { tail -n 1 "$1/metrics.jsonl" | grep -o "\"$2\":[0-9.]*" | cut -d: -f2; }
 
@@ -33,8 +33,8 @@ done
     fail "a shared server trains with $(last shared server_macs) multiply-adds, copies with $(last copies server_macs)"
 
 # A buffer of a megabyte: what floats take is far above it.
-run --out small --set 'method={kind: ecofed, buffer_mb: 1}'
-run --out large --set 'method={kind: ecofed}'
+run --out small --set 'method={kind: ecofed, buffer_mb: 1}' --set data.set.train=960
+run --out large --set 'method={kind: ecofed}' --set data.set.train=960
 (($(last small kept_bytes) <= 1000000)) || fail "the buffer holds $(last small kept_bytes) bytes"
 (($(last large kept_bytes) > 1000000)) || fail "the buffer would have fitted: $(last large kept_bytes) bytes"
 (($(last small kept_clients) < $(last large kept_clients))) || fail "nobody was evicted"
