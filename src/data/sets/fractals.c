@@ -4,14 +4,12 @@
  * 32 x 32 most of FractalDB's systems are clouds: the maps are contractions with singular values chosen as by Anderson and Farrell
  * (WACV 2022, section 3.1), and points are spread over four pixels instead of stamped with a 3 x 3 patch. Only + - * / on floats: the
  * same bytes everywhere. */
-#include "base/pool.h"
-#include "data/own.h"
+#include "data/formula.h"
 
 #include <string.h>
 
 #define MAPS_MAX 4
 #define TRIES 20000
-#define CHUNK 64 /* pictures */
 #define WARM 16  /* points until the attractor is reached */
 #define FAR 1e4F /* a point out there will not come back */
 #define POINTS_MAX 65536
@@ -61,19 +59,6 @@ struct cloud {
     uint8_t map[POINTS_MAX]; /* the last one taken */
 };
 
-static float unit(struct ln__rng *rng) /* [0, 1), 24 bits */
-{
-    return (float)(ln__rng_u32(rng) >> 8) * 0x1p-24F;
-}
-
-/* A direction, nearly uniform: the half angle's tangent is drawn. */
-static void draw_turn(struct ln__rng *rng, float *c, float *s)
-{
-    float t = 2 * unit(rng) - 1, d = 1 + t * t, sign = ln__rng_u32(rng) & 1 ? -1.0F : 1.0F;
-    *c = sign * (1 - t * t) / d;
-    *s = sign * 2 * t / d;
-}
-
 /* Singular values 1 > s1 > s2 of all maps with sum(s1 + 2 s2) between (5 + n) / 2 and (6 + n) / 2: less is dust, more is a cloud. */
 static void draw_singular(struct ln__rng *rng, int maps, float (*value)[2])
 {
@@ -81,8 +66,8 @@ static void draw_singular(struct ln__rng *rng, int maps, float (*value)[2])
     do {
         sum = 0;
         for (int m = 0; m < maps; m++) {
-            value[m][0] = 0.97F * unit(rng);
-            value[m][1] = value[m][0] * unit(rng);
+            value[m][0] = 0.97F * ln__formula_unit(rng);
+            value[m][1] = value[m][0] * ln__formula_unit(rng);
             sum += value[m][0] + 2 * value[m][1];
         }
     } while (!(2 * sum > (float)(5 + maps) && 2 * sum < (float)(6 + maps)));
@@ -95,15 +80,15 @@ static void draw_system(struct ln__rng *rng, struct ifs *ifs)
     draw_singular(rng, ifs->maps, value);
     for (int m = 0; m < ifs->maps; m++) {
         float *p = ifs->map[m], c, s, k, z;
-        draw_turn(rng, &c, &s);
-        draw_turn(rng, &k, &z);
+        ln__formula_turn(rng, &c, &s);
+        ln__formula_turn(rng, &k, &z);
         float u = value[m][0], v = ln__rng_u32(rng) & 1 ? -value[m][1] : value[m][1];
         p[0] = c * u * k - s * v * z;
         p[1] = -c * u * z - s * v * k;
         p[2] = s * u * k + c * v * z;
         p[3] = -s * u * z + c * v * k;
-        p[4] = 2 * unit(rng) - 1;
-        p[5] = 2 * unit(rng) - 1;
+        p[4] = 2 * ln__formula_unit(rng) - 1;
+        p[5] = 2 * ln__formula_unit(rng) - 1;
         weight[m] = u * value[m][1] + 0.01F;
         sum += weight[m];
     }
@@ -176,7 +161,7 @@ static bool fills(const struct cloud *cloud, double least)
 
 static int draw_class(const struct options *o, uint32_t class, struct cloud *cloud, struct ifs *out, struct ln_fault *fault)
 {
-    struct ln__rng rng = ln__rng_at((struct ln__key){.seed = (uint64_t)o->seed, .round = UINT32_MAX, .client = class, .purpose = LN__FOR_FORMULA});
+    struct ln__rng rng = ln__formula_class(o->seed, class);
     for (int try = 0; try < TRIES; try++) {
         draw_system(&rng, out);
         if (play(out, -1, 1, &rng, POINTS_OF_CLASS, cloud) && fit(cloud) && fills(cloud, o->fill))
@@ -188,10 +173,10 @@ static int draw_class(const struct options *o, uint32_t class, struct cloud *clo
 /* Turned by up to 45 degrees either way (half the angle's tangent is drawn: no libm), mirrored, made smaller, shifted. */
 static void place(struct cloud *cloud, struct ln__rng *rng)
 {
-    float t = (2 * unit(rng) - 1) * 0.414F, c = (1 - t * t) / (1 + t * t), s = 2 * t / (1 + t * t);
+    float t = (2 * ln__formula_unit(rng) - 1) * 0.414F, c = (1 - t * t) / (1 + t * t), s = 2 * t / (1 + t * t);
     uint32_t mirror = ln__rng_u32(rng);
-    float size = 0.7F + 0.25F * unit(rng), room = 1 - size;
-    float dx = room * unit(rng), dy = room * unit(rng);
+    float size = 0.7F + 0.25F * ln__formula_unit(rng), room = 1 - size;
+    float dx = room * ln__formula_unit(rng), dy = room * ln__formula_unit(rng);
     for (uint32_t i = 0; i < cloud->count; i++) {
         float x = cloud->x[i] - 0.5F, y = cloud->y[i] - 0.5F;
         cloud->x[i] = (mirror & 1 ? -1 : 1) * (c * x - s * y);
@@ -229,8 +214,7 @@ static void shine(const struct options *o, const struct cloud *cloud, const ligh
 static void draw_picture(const struct options *o, const struct ifs *ifs, enum ln__split split, uint32_t number, struct cloud *cloud, light_at *light,
                          uint8_t *pixel)
 {
-    struct ln__rng rng =
-        ln__rng_at((struct ln__key){.seed = (uint64_t)o->seed, .round = (uint32_t)split, .client = number, .purpose = LN__FOR_FORMULA});
+    struct ln__rng rng = ln__formula_picture(o->seed, split, number);
     uint32_t points = (uint32_t)(o->points ? o->points : 3 * o->size * o->size);
     points = points < POINTS_MAX ? points : POINTS_MAX;
     int which = (int)ln__rng_below(&rng, 6);
@@ -244,14 +228,15 @@ static void draw_picture(const struct options *o, const struct ifs *ifs, enum ln
     float ground[3] = {0};
     for (int m = 0; m < MAPS_MAX; m++)
         for (int k = 0; k < 4; k++)
-            tint[m][k] = k < 3 && o->colour ? unit(&rng) : 1;
+            tint[m][k] = k < 3 && o->colour ? ln__formula_unit(&rng) : 1;
     for (int k = 0; k < 3 && o->colour; k++)
-        ground[k] = unit(&rng);
+        ground[k] = ln__formula_unit(&rng);
     shine(o, cloud, tint, light);
     size_t plane = (size_t)(o->size * o->size), lit = 0;
     for (size_t i = 0; i < plane; i++)
         lit += light[i][3] > 0;
-    float knee = (0.1F + 0.4F * unit(&rng)) * (float)points / (float)lit; /* of the mean light where there is any: dense parts keep their form */
+    /* Of the mean light where there is any: dense parts keep their form. */
+    float knee = (0.1F + 0.4F * ln__formula_unit(&rng)) * (float)points / (float)lit;
     for (int k = 0; k < (o->colour ? 3 : 1); k++)
         for (size_t i = 0; i < plane; i++) {
             float all = light[i][3], cover = all / (all + knee), own = all > 0 ? light[i][k] / all : 0;
@@ -259,44 +244,21 @@ static void draw_picture(const struct options *o, const struct ifs *ifs, enum ln
         }
 }
 
-/* Pictures of a split, drawn by all threads: each is a function of its number alone. */
-struct drawing {
-    const struct options *o;
-    const struct ifs *ifs;
-    enum ln__split split;
-    uint32_t count;
-    size_t pixels;
-    uint8_t *byte;
-    int32_t *label;
-    struct cloud *cloud; /* a worker each */
-    light_at *light;     /* size * size a worker */
+struct scratch {
+    struct cloud cloud;
+    light_at light[]; /* size * size */
 };
 
-static void draw_chunk(void *context, size_t chunk, unsigned worker)
-{
-    struct drawing *d = context;
-    light_at *light = d->light + worker * (size_t)(d->o->size * d->o->size);
-    for (uint32_t i = (uint32_t)chunk * CHUNK; i < d->count && i < (chunk + 1) * CHUNK; i++) {
-        d->label[i] = (int32_t)(i % (uint32_t)d->o->classes);
-        draw_picture(d->o, d->ifs + d->label[i], d->split, i, d->cloud + worker, light, d->byte + i * d->pixels);
-    }
-}
+struct book {
+    const struct options *o;
+    const struct ifs *ifs; /* a class each */
+};
 
-static int fill_split(struct drawing *d, struct ln__set *set, enum ln__split split, struct ln__pool *pool, struct ln_fault *fault)
+static void draw(const void *self, enum ln__split split, uint32_t number, void *scratch, uint8_t *pixel)
 {
-    d->split = split;
-    d->count = (uint32_t)(d->o->classes * (split == LN__TRAIN ? d->o->per_class : d->o->test_per_class));
-    d->pixels = (size_t)(set->c * set->h * set->w);
-    int code = ln__own_block(set, d->count, d->pixels, &d->byte, fault);
-    if (code == 0)
-        code = ln__own_block(set, d->count, sizeof *d->label, &d->label, fault);
-    if (code)
-        return code;
-    ln__pool_for(pool, (d->count + CHUNK - 1) / CHUNK, draw_chunk, d);
-    set->split[split].count = d->count;
-    set->split[split].byte = d->byte;
-    set->split[split].label = d->label;
-    return 0;
+    const struct book *book = self;
+    struct scratch *s = scratch;
+    draw_picture(book->o, book->ifs + number % (uint32_t)book->o->classes, split, number, &s->cloud, s->light, pixel);
 }
 
 static int open_set(const void *chosen, const char *dir, struct ln__set *out, struct ln_fault *fault)
@@ -304,38 +266,31 @@ static int open_set(const void *chosen, const char *dir, struct ln__set *out, st
     const struct options *o = chosen;
     (void)dir;
     struct ifs *ifs;
-    struct drawing d = {.o = o};
-    struct ln__pool *pool = NULL;
-    unsigned width = ln__data_width();
+    struct cloud *cloud;
+    struct book book = {.o = o};
+    struct ln__formula formula = {.self = &book,
+                                  .per_class = {[LN__TRAIN] = o->per_class, [LN__TEST] = o->test_per_class},
+                                  .scratch = sizeof(struct scratch) + (size_t)(o->size * o->size) * sizeof(light_at),
+                                  .draw = draw};
     int code = ln__own_init(out, "fractals", fault);
     out->c = o->colour ? 3 : 1;
     out->h = out->w = (int)o->size;
     out->classes = (int)o->classes;
-    if (code == 0 && (double)o->classes * (double)(o->per_class + o->test_per_class) * out->c * (double)(o->size * o->size) > 8e9)
-        code = ln_fault_set(fault, LN_ECONFIG, "data.set: fractals: more than 8 GB of pixels; lower classes, per_class or size");
+    if (code == 0)
+        code = ln__formula_fits(&formula, out, fault);
     if (code == 0)
         code = ln__own_block(out, (size_t)o->classes, sizeof *ifs, &ifs, fault);
     if (code == 0)
-        code = ln__own_block(out, width, sizeof *d.cloud, &d.cloud, fault);
-    if (code == 0)
-        code = ln__own_block(out, width * (size_t)(o->size * o->size), sizeof *d.light, &d.light, fault);
+        code = ln__own_block(out, 1, sizeof *cloud, &cloud, fault);
     for (int64_t k = 0; code == 0 && k < o->classes; k++)
-        code = draw_class(o, (uint32_t)k, d.cloud, &ifs[k], fault);
-    if (code == 0 && ln__pool_new(width, &pool))
-        code = ln_fault_set(fault, LN_ENOMEM, "fractals: no memory for %u threads", width);
+        code = draw_class(o, (uint32_t)k, cloud, &ifs[k], fault);
     if (code)
         return code;
-    d.ifs = ifs;
-    for (int s = 0; code == 0 && s < LN__SPLITS; s++)
-        code = fill_split(&d, out, (enum ln__split)s, pool, fault);
-    ln__pool_free(pool);
-    if (code)
-        return code;
+    book.ifs = ifs;
+    ln__own_drop(out, cloud);
+    code = ln__formula_open(&formula, out, fault);
     ln__own_drop(out, ifs);
-    ln__own_drop(out, d.cloud);
-    ln__own_drop(out, d.light);
-    ln__set_measure(out);
-    return 0;
+    return code;
 }
 
 const struct ln__dataset ln__dataset_fractals = {
