@@ -42,8 +42,25 @@ static void test_first_step(void **state)
     federation_close(&federation);
 }
 
+/* Models that the strategy makes, in a store that keeps nothing in memory. */
+static void test_without_room_for_a_model(void **state)
+{
+    (void)state;
+    struct federation federation;
+    federation_open(&federation);
+    federation_finish(&federation, RECIPE, "strategy=fedadam");
+    float *model = federation.model;
+    federation.model = NULL;
+    federation_clean(&federation);
+    federation.budget = 1;
+    federation_finish(&federation, RECIPE, "strategy=fedadam");
+    assert_memory_equal(federation.model, model, federation.state * sizeof *model);
+    ln__mem_free(model);
+    federation_close(&federation);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_step), cmocka_unit_test(test_without_room_for_a_model)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -509,18 +509,11 @@ int ln_run_make(struct ln_run *run, float **values, struct ln_blob **model)
     if (!buffer)
         return ln_fault_set(run->fault, LN_ENOMEM, "no memory for a model of %zu values", run->env->state);
     memset(buffer, 0, size);
-    int error = ln__blob_take(run->env->blobs, buffer, size, model, run->fault);
+    int error = ln__blob_take_open(run->env->blobs, buffer, size, model, run->fault);
     if (error)
         return error;
-    const void *data;
-    error = ln__blob_pin(*model, &data, run->fault);
-    if (error) {
-        ln__blob_unref(*model);
-        *model = NULL;
-        return error;
-    }
     run->fresh[run->freshs++] = ln__blob_ref(*model);
-    *values = (float *)(uintptr_t)data; /* nobody has seen it yet */
+    *values = buffer; /* nobody has seen it yet */
     return LN_OK;
 }
 

@@ -389,7 +389,8 @@ void ln__blob_drop(void *buffer)
     ln__mem_free(buffer);
 }
 
-int ln__blob_take(struct ln__blobs *store, void *buffer, size_t size, struct ln_blob **out, struct ln_fault *fault)
+/* pins: so many from the beginning, so that it is not sent away before it has been filled. */
+static int take(struct ln__blobs *store, void *buffer, size_t size, unsigned pins, struct ln_blob **out, struct ln_fault *fault)
 {
     *out = NULL;
     struct ln_blob *blob = buffer ? ln__mem_zero(1, sizeof *blob) : NULL;
@@ -401,14 +402,26 @@ int ln__blob_take(struct ln__blobs *store, void *buffer, size_t size, struct ln_
     blob->data = buffer;
     blob->size = size;
     blob->refs = 1;
+    blob->pins = pins;
     pthread_mutex_lock(&store->lock);
     link_blob(store, blob);
     count_in(store, blob);
-    ring_enter(store, blob);
+    if (pins == 0)
+        ring_enter(store, blob);
     shrink(store);
     pthread_mutex_unlock(&store->lock);
     *out = blob;
     return LN_OK;
+}
+
+int ln__blob_take(struct ln__blobs *store, void *buffer, size_t size, struct ln_blob **out, struct ln_fault *fault)
+{
+    return take(store, buffer, size, 0, out, fault);
+}
+
+int ln__blob_take_open(struct ln__blobs *store, void *buffer, size_t size, struct ln_blob **out, struct ln_fault *fault)
+{
+    return take(store, buffer, size, 1, out, fault);
 }
 
 int ln__blob_put(struct ln__blobs *store, const void *data, size_t size, struct ln_blob **out, struct ln_fault *fault)

@@ -43,6 +43,9 @@ void ln__blob_drop(void *buffer);
  * afterwards, on failure too. put: copies. Bytes already held under another pointer are not looked for. LN_ENOMEM; a spill that fails on
  * the way is no failure of the put. */
 int ln__blob_take(struct ln__blobs *store, void *buffer, size_t size, struct ln_blob **out, struct ln_fault *fault) LN_MUST_CHECK;
+/* The same of a buffer that its maker, who has its address, is still to fill: pinned once. It is an immutable blob like others from the unpin on; until then
+ * nobody asks for its id. */
+int ln__blob_take_open(struct ln__blobs *store, void *buffer, size_t size, struct ln_blob **out, struct ln_fault *fault) LN_MUST_CHECK;
 int ln__blob_put(struct ln__blobs *store, const void *data, size_t size, struct ln_blob **out, struct ln_fault *fault) LN_MUST_CHECK;
 
 /* The blob of that id, with one more reference: one that is held and whose id is known, or a file of an earlier run. LN_ENOENT. Its bytes are checked

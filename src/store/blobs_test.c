@@ -207,6 +207,25 @@ static void persisted_and_collected(void **state)
     ln__blobs_close(store);
 }
 
+/* One that is filled after it was taken goes to the disk as it was filled, however small the budget. */
+static void filled_when_taken(void **state)
+{
+    (void)state;
+    struct ln__blobs *store = store_of(folder, 1);
+    struct ln_blob *blob;
+    unsigned char *buffer = ln__blob_alloc(store, 100);
+    assert_non_null(buffer);
+    memset(buffer, 0, 100);
+    assert_int_equal(ln__blob_take_open(store, buffer, 100, &blob, NULL), LN_OK);
+    assert_int_equal(stats_of(store).spills, 0);
+    memset(buffer, 7, 100);
+    ln__blob_unpin(blob);
+    assert_int_equal(stats_of(store).spills, 1);
+    check_bytes(blob, 7, 100);
+    ln__blob_unref(blob);
+    ln__blobs_close(store);
+}
+
 /* Equal bytes in several blobs share one name: none may take another's file away. */
 static void equal_bytes(void **state)
 {
@@ -417,7 +436,8 @@ static void many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(in_memory), WITH_FOLDER(spilled_and_back), WITH_FOLDER(persisted_and_collected),   WITH_FOLDER(equal_bytes),
-        WITH_FOLDER(damaged_file),   WITH_FOLDER(full_disk),        WITH_FOLDER(every_allocation_may_fail), WITH_FOLDER(many_threads)};
+        cmocka_unit_test(in_memory), WITH_FOLDER(spilled_and_back), WITH_FOLDER(filled_when_taken), WITH_FOLDER(persisted_and_collected),
+        WITH_FOLDER(equal_bytes),    WITH_FOLDER(damaged_file),     WITH_FOLDER(full_disk),         WITH_FOLDER(every_allocation_may_fail),
+        WITH_FOLDER(many_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

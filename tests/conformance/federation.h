@@ -34,7 +34,8 @@ struct federation {
     const struct ln_catalog *catalog; /* NULL: the built-in one */
     struct ln__metrics last;
     struct ln_fault fault;
-    float *model; /* of the finished run */
+    uint64_t budget; /* bytes of blobs in memory; 0: any */
+    float *model;    /* of the finished run */
     size_t state;
     /* stopping */
     uint64_t events, stop_after; /* 0: never */
@@ -118,7 +119,7 @@ static inline int federation_env(struct federation *federation, const char *yaml
     if (!error)
         error = ln__conf_bind(*conf, catalog, ln__recipe_options, sizeof *recipe, recipe, &federation->fault);
     if (!error)
-        error = ln__blobs_open(folder, 0, blobs, &federation->fault);
+        error = ln__blobs_open(folder, federation->budget, blobs, &federation->fault);
     if (!error)
         error = ln__env_open(recipe, catalog, ln__kset_best(), *blobs, env, &federation->fault);
     return error;
