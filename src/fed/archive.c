@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define RECORD_MAX ((size_t)1 << 30)
+#define LUMP ((size_t)4 << 20) /* what is larger does not go into the record but into a blob that it names: open sums are as large as models */
 
 void ln__archive_write(struct ln_archive *archive, struct ln__blobs *blobs, struct ln__buf *out, struct ln_fault *fault)
 {
@@ -30,8 +31,35 @@ int ln__archive_end(struct ln_archive *archive)
     return archive->error;
 }
 
+static void lump(struct ln_archive *archive, void *data, size_t size)
+{
+    struct ln_blob *blob = NULL;
+    const void *bytes = NULL;
+    if (!archive->reading && !archive->error && ln__blob_put(archive->blobs, data, size, &blob, archive->fault))
+        ln__archive_fail(archive, LN_ENOMEM, "no memory for a blob of the run's state");
+    ln_archive_blob(archive, &blob);
+    if (archive->reading) {
+        if (!archive->error && (!blob || ln__blob_size(blob) != size))
+            ln__archive_fail(archive, LN_ECORRUPT, "a record of another version: a blob of it has another size");
+        int error = archive->error ? archive->error : ln__blob_pin(blob, &bytes, archive->fault);
+        if (error)
+            ln__archive_fail(archive, error, "a blob of the run's state cannot be read");
+        if (bytes) {
+            memcpy(data, bytes, size);
+            ln__blob_unpin(blob);
+        } else {
+            memset(data, 0, size);
+        }
+    }
+    ln__blob_unref(blob);
+}
+
 void ln_archive_bytes(struct ln_archive *archive, void *data, size_t size)
 {
+    if (size > LUMP) {
+        lump(archive, data, size);
+        return;
+    }
     if (!archive->reading) {
         int error = archive->error || size == 0 ? LN_OK : ln__buf_add(archive->out, data, size);
         if (error)

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FORMAT 5
+#define FORMAT 6
 #define RECORD_MAX ((size_t)LN__JOURNAL_RECORD_MAX)
 #define SLACK ((uint64_t)4 << 20) /* bytes of old records that may lie in the journal */
 
