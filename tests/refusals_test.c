@@ -269,13 +269,48 @@ static void test_no_numbers_are_refused(void **state)
         int error = federation_run(&federation, yaml, i % 2 ? "codec.up=f16" : NULL, 5000);
         if (error) {
             assert_int_equal(error, LN_EREFUSED);
-            assert_non_null(strstr(federation.fault.text, "results were all refused"));
+            assert_non_null(strstr(federation.fault.text, "trainings have all failed"));
             assert_in_range(federation.last.refused, 48, 200); /* twelve clients */
         }
         assert_true(federation.last.refused >= 4);
         assert_int_equal(federation.last.refused, federation.last.dropped);
         for (size_t k = 0; k < federation.state; k++)
             assert_true(isfinite(federation.model[k]));
+        federation_close(&federation);
+    }
+}
+
+/* Deadlines that nobody meets and devices that all vanish: strategies that wait for results end, and say what it was; also one that was stopped. */
+static void test_nothing_ever_comes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *strategy, *failure;
+        int error;
+        const char *why;
+    } hopeless[] = {{"fedasync", "1", LN_EGONE, "48 trainings have all failed"},
+                    {"{kind: fedbuff, buffer: 4}", "1", LN_EGONE, "48 trainings have all failed"},
+                    {"astraea", "1", LN_EGONE, "48 trainings have all failed"},
+                    {"{kind: tifl, tiers: 2}", "1", LN_EGONE, "48 probes have all failed"},
+                    {"{kind: ecofl, groups: 2}", "1", LN_EGONE, "48 probes have all failed"},
+                    {"{kind: fedat, tiers: 2, probe_deadline_s: 1e-6}", "0", LN_ETIMEOUT, "not answered within the deadline of 1e-06 s"},
+                    {"{kind: ecofl, groups: 2, deadline: 1e-3}", "0", LN_ETIMEOUT, "not answered within the deadline of"}};
+    for (size_t i = 0; i < sizeof hopeless / sizeof *hopeless; i++) {
+        char yaml[1024];
+        struct federation federation;
+        federation_open(&federation);
+        int size = snprintf(yaml, sizeof yaml,
+                            "model: {name: logreg}\n" FEDERATION_DATA "train: {rounds: 4, sample: 4, optimizer: {kind: sgd, lr: 0.1}}\n"
+                            "strategy: %s\n" FEDERATION_FLEET,
+                            hopeless[i].strategy, hopeless[i].failure, hopeless[i].failure);
+        assert_true(size > 0 && (size_t)size < sizeof yaml);
+        for (uint64_t stop_after = 20; stop_after <= 400; stop_after *= 20) {
+            int error = federation_run(&federation, yaml, NULL, stop_after);
+            if (error != (stop_after == 20 ? LN_EINTERRUPTED : hopeless[i].error))
+                print_error("%s: %s\n", hopeless[i].strategy, federation.fault.text);
+            assert_int_equal(error, stop_after == 20 ? LN_EINTERRUPTED : hopeless[i].error);
+        }
+        assert_non_null(strstr(federation.fault.text, hopeless[i].why));
         federation_close(&federation);
     }
 }
@@ -331,8 +366,11 @@ static void test_sums_without_anything_are_dropped(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lies_change_nothing), cmocka_unit_test(test_no_numbers_are_refused),
-                                       cmocka_unit_test(test_results_after_the_end_are_refused), cmocka_unit_test(test_one_bad_client_ends_nothing),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lies_change_nothing),
+                                       cmocka_unit_test(test_no_numbers_are_refused),
+                                       cmocka_unit_test(test_results_after_the_end_are_refused),
+                                       cmocka_unit_test(test_nothing_ever_comes),
+                                       cmocka_unit_test(test_one_bad_client_ends_nothing),
                                        cmocka_unit_test(test_sums_without_anything_are_dropped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

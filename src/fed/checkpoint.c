@@ -57,6 +57,19 @@ static void known(struct ln_run *run, struct ln_archive *archive)
     }
 }
 
+/* 64 to a word. */
+static void flags(struct ln_archive *archive, bool *flag, size_t count)
+{
+    for (size_t at = 0; at < count; at += 64) {
+        uint64_t word = 0;
+        for (size_t b = 0; b < 64 && at + b < count; b++)
+            word |= (uint64_t)flag[at + b] << b;
+        ln_archive_u64(archive, &word);
+        for (size_t b = 0; b < 64 && at + b < count; b++)
+            flag[at + b] = word >> b & 1;
+    }
+}
+
 static void clients(struct ln_run *run, struct ln_archive *archive)
 {
     size_t n = run->clients;
@@ -65,16 +78,9 @@ static void clients(struct ln_run *run, struct ln_archive *archive)
     ln_archive_bytes(archive, run->turn, n * sizeof *run->turn);
     ln_archive_bytes(archive, run->keep_round, n * sizeof *run->keep_round);
     ln_archive_bytes(archive, run->traffic, n * sizeof *run->traffic);
-    for (size_t c = 0; c < n; c++) {
-        uint64_t took_part = run->took_part[c];
-        if (c % 64 == 0) {
-            for (size_t b = 1; b < 64 && c + b < n; b++)
-                took_part |= (uint64_t)run->took_part[c + b] << b;
-            ln_archive_u64(archive, &took_part);
-            for (size_t b = 0; b < 64 && c + b < n; b++)
-                run->took_part[c + b] = took_part >> b & 1;
-        }
-    }
+    flags(archive, run->took_part, n);
+    ln_archive_bytes(archive, run->lost, sizeof run->lost);
+    flags(archive, run->lost_by, n);
     size_t keeps = 0;
     for (size_t c = 0; c < n; c++)
         keeps += run->keep[c] != NULL;

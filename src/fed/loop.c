@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define ALMOST 1e-9
-#define LOST_MAX 4 /* times the clients, or those of a round: so many results refused in a row end a run */
+#define LOST_MAX 4 /* times the clients, or those of a round: so many tasks of a kind that fail in a row end a run */
 
 /* ---- what a task's end means for the books ---- */
 
@@ -80,33 +80,51 @@ static int tell(struct ln_run *run, const struct ln_event *event)
     return LN_OK;
 }
 
-/* A strategy that waits for results would ask for ever where all are refused, as those of a run that has diverged are. While somebody is under way
- * of whom nothing was refused there is hope: one bad client that answers often ends nothing. */
+static bool was_refused(const struct ln__result *result)
+{
+    return result->error == LN_EREFUSED || result->error == LN_ECORRUPT;
+}
+
+/* What became of a task that failed: a sentence's end. */
+static void why_lost(const struct ln__fleet_event *event, char *text, size_t room)
+{
+    uint32_t client = event->task.client;
+    const struct ln__result *result = &event->result;
+    if (was_refused(result))
+        snprintf(text, room, "client %u's result is refused: %s", client, result->fault.text[0] ? result->fault.text : ln_error_text(result->error));
+    else if (result->error == LN_ETIMEOUT)
+        snprintf(text, room, "client %u has not answered within the deadline of %g s", client, event->task.deadline_s);
+    else
+        snprintf(text, room, "client %u has vanished or left in the middle of it", client);
+}
+
+/* A strategy that waits for results would ask for ever where none comes: a run that has diverged, a deadline nobody meets, devices that all fail. While
+ * somebody is under way of whom nothing was lost there is hope: one bad client that answers often ends nothing. */
 static int count_lost(struct ln_run *run, const struct ln__fleet_event *event)
 {
+    static const char *const of_kind[] = {[LN_TASK_TRAIN] = "trainings", [LN_TASK_EVAL] = "tests on clients", [LN_TASK_PROBE] = "probes"};
     uint64_t sample = ln_run_sample_size(run), most = LOST_MAX * (sample > run->clients ? sample : run->clients);
-    if (event->task.kind != LN_TASK_TRAIN)
-        return LN_OK;
-    if (!run->lost_by)
-        run->lost_by = ln_run_alloc(run, run->clients * sizeof *run->lost_by);
-    if (!run->lost_by)
-        return ln_fault_set(run->fault, LN_ENOMEM, "no memory for %u clients", run->clients);
-    run->lost_by[event->task.client] = true;
-    if (++run->lost < most)
+    enum ln_task_kind kind = event->task.kind;
+    char why[LN_FAULT_TEXT];
+    run->lost_any = run->lost_by[event->task.client] = true;
+    if (++run->lost[kind] < most)
         return LN_OK;
     for (uint32_t c = 0; c < run->clients; c++) {
         if (run->busy[c] && !run->lost_by[c])
             return LN_OK;
     }
-    return ln_fault_set(run->fault, LN_EREFUSED, "round %g: the last %llu results were all refused; the last: %s", run->progress,
-                        (unsigned long long)run->lost, event->result.fault.text);
+    why_lost(event, why, sizeof why);
+    return ln_fault_set(run->fault, event->result.error, "round %g: the last %llu %s have all failed; the last one: %s", run->progress,
+                        (unsigned long long)run->lost[kind], of_kind[kind], why);
 }
 
 static void forget_lost(struct ln_run *run)
 {
-    if (run->lost)
-        memset(run->lost_by, 0, run->clients * sizeof *run->lost_by);
-    run->lost = 0;
+    if (!run->lost_any)
+        return;
+    memset(run->lost, 0, sizeof run->lost);
+    memset(run->lost_by, 0, run->clients * sizeof *run->lost_by);
+    run->lost_any = false;
 }
 
 static int take_task(struct ln_run *run, struct ln__fleet_event *event)
@@ -116,22 +134,23 @@ static int take_task(struct ln_run *run, struct ln__fleet_event *event)
     if (!admitted(run, event))
         return LN_OK;
     book(run, event);
-    int lost = LN_OK;
     enum ln_event_kind kind = event->kind == LN_EVENT_DONE && result->error ? LN_EVENT_FAILED : event->kind;
-    if (kind == LN_EVENT_FAILED && (result->error == LN_EREFUSED || result->error == LN_ECORRUPT)) {
+    if (kind == LN_EVENT_FAILED && was_refused(result)) {
         run->total.refused++;
         ln__log(LN__LOG_WARN, "client %u: its result is refused: %s", task->client, result->fault.text);
-        lost = count_lost(run, event);
     } else if (kind == LN_EVENT_FAILED && result->error != LN_ETIMEOUT && result->error != LN_EGONE) {
         /* our own trouble, not the device's: memory, disk, parts that do not work together */
         return ln_fault_set(run->fault, result->error ? result->error : LN_EIO, "%s",
                             result->fault.text[0] ? result->fault.text : ln_error_text(result->error));
     }
-    if (kind == LN_EVENT_FAILED)
+    if (kind == LN_EVENT_FAILED) {
         run->total.dropped++;
-    if (lost)
-        return lost;
+        int error = count_lost(run, event);
+        if (error)
+            return error;
+    }
     if (kind == LN_EVENT_DONE) {
+        run->lost[task->kind] = 0;
         if (result->update)
             forget_lost(run);
         ln__output_gantt(run, event);

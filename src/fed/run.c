@@ -27,6 +27,7 @@ int ln__run_open(struct ln_run *run, const struct ln__loop_args *args, struct ln
                            .args = args,
                            .fault = fault,
                            .clients = env->shares.clients,
+                           .lost_any = true,
                            .metrics_file = -1,
                            .trace_file = -1,
                            .gantt_file = -1,
@@ -42,11 +43,12 @@ int ln__run_open(struct ln_run *run, const struct ln__loop_args *args, struct ln
     run->keep_round = ln__mem_zero(n, sizeof *run->keep_round);
     run->traffic = ln__mem_zero(n, sizeof *run->traffic);
     run->took_part = ln__mem_zero(n, sizeof *run->took_part);
+    run->lost_by = ln__mem_zero(n, sizeof *run->lost_by);
     run->list = ln__mem_zero(n, sizeof *run->list);
     run->drawn = ln__mem_zero(n, sizeof *run->drawn);
     run->changed = ln__mem_zero(CHANGES_MAX, sizeof *run->changed);
-    if (!run->changed || !run->self || !run->busy || !run->turn || !run->keep || !run->keep_round || !run->traffic || !run->took_part || !run->list ||
-        !run->drawn)
+    if (!run->changed || !run->self || !run->busy || !run->turn || !run->keep || !run->keep_round || !run->traffic || !run->took_part ||
+        !run->lost_by || !run->list || !run->drawn)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for %zu clients", n);
     int error = ln__overlap_new(env, &run->overlap, fault);
     return error ? error : ln__evaluator_new(env, run->on->pool(run->fleet), &run->evaluator, fault);
@@ -76,6 +78,7 @@ void ln__run_close(struct ln_run *run)
     ln__mem_free(run->keep_round);
     ln__mem_free(run->traffic);
     ln__mem_free(run->took_part);
+    ln__mem_free(run->lost_by);
     ln__mem_free(run->list);
     ln__mem_free(run->drawn);
     ln__mem_free(run->changed);

@@ -72,8 +72,9 @@ struct ln_run {
     bool published;                         /* since the last look */
     bool by_clock;                          /* its progress was last shown in seconds of the fleet's clock */
     bool untested;                          /* stopped in the test that was due then: the first thing when the run goes on */
-    uint64_t lost;                          /* trainings refused in a row since the last version; not archived, nor is */
-    bool *lost_by;                          /* [clients] whose they are; NULL before the first */
+    uint64_t lost[LN_TASK_PROBE + 1];       /* tasks of each kind that have failed in a row since the last version or training */
+    bool *lost_by;                          /* [clients] whose they are; */
+    bool lost_any;                          /* one of them may be set */
     struct ln__overlap *overlap;            /* NULL: masks are not compared */
     double overlap_clients, overlap_rounds; /* at the last test */
     struct ln__note note[64];
