@@ -1,5 +1,6 @@
 #include "fed/update.h"
 
+#include "codec/codec.h"
 #include "fed/fold.h"
 #include <linnet/strategy.h>
 
@@ -81,7 +82,8 @@ int ln__down_tensor(const struct ln__env *env, const struct ln__param *param, co
 
 bool ln__codec_exact(const struct ln_choice *codec)
 {
-    return strcmp(codec->plugin->name, "f32") == 0;
+    const struct ln__then *then = codec->options;
+    return strcmp(codec->plugin->name, "f32") == 0 && (!then || then->kind == LN__THEN_NONE);
 }
 
 int ln__update_add(const struct ln__env *env, const struct ln_choice *codec, size_t index, const struct ln__param *param, enum ln__meaning meaning,

@@ -139,6 +139,29 @@ static void test_values_no_codec_holds_are_refused(void **state)
     }
 }
 
+/* A chain behind f32 keeps the values, but what crosses is what it writes. */
+static void test_what_crosses_of_a_packed_model(void **state)
+{
+    (void)state;
+    struct env_testing packed;
+    assert_int_equal(env_testing_try(&packed, "codec.down={kind: f32, then: zstd}"), 0);
+    const struct ln__param *param;
+    ln__env_params(&packed.env, &param);
+    float *x = ln__mem_zero(packed.env.state, sizeof *x), *y = state_of(1);
+    struct ln__buf buf;
+    uint64_t bytes = 0;
+    ln__buf_init(&buf, ln__update_bound(&packed.env, &packed.recipe.codec.down));
+    assert_int_equal(ln__down_tensor(&packed.env, &param[0], x, y, &buf, &bytes, NULL), 0);
+    assert_memory_equal(x, y, param[0].count * sizeof *x);
+    assert_in_range(bytes, 1, 100); /* zeros */
+    assert_int_equal(ln__down_tensor(&t.env, &param[0], x, y, &buf, &bytes, NULL), 0);
+    assert_int_equal(bytes, param[0].count * sizeof *x);
+    ln__buf_fini(&buf);
+    ln__mem_free(x);
+    ln__mem_free(y);
+    env_testing_close(&packed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +169,7 @@ int main(void)
         cmocka_unit_test(test_absent_tensors_and_differences),
         cmocka_unit_test(test_hostile_bytes),
         cmocka_unit_test(test_values_no_codec_holds_are_refused),
+        cmocka_unit_test(test_what_crosses_of_a_packed_model),
     };
     return cmocka_run_group_tests(tests, make, drop);
 }
