@@ -233,6 +233,34 @@ static void test_fold_of_changes(void **state)
     inside_close(&in);
 }
 
+/* A weight that a client did not send is zero in ZeroFL's mean; in a sum of changes it has not changed. Dense layers are sent whole, zeros too. */
+static void check_unsent(const char *strategy, bool changes)
+{
+    struct inside in;
+    size_t sparse = 0, dense = 0;
+    char more[200];
+    snprintf(more, sizeof more, "sparsity: {kind: swat, sparsity: 0.9}\nupdate: topk_weights\ncodec: {up: sparse, down: f16}\nstrategy: %s\n",
+             strategy);
+    inside_open(&in, more);
+    ln__blob_unref(update_of(&in, 0, LN__WEIGHTS, 0)); /* in.state: what it stands for */
+    for (size_t p = 0; p < in.env.params; p++) {
+        const struct ln__param *param = &in.env.param[p];
+        bool thinned = changes && in.env.sparsity[p] > 0;
+        *(in.env.sparsity[p] > 0 ? &sparse : &dense) += param->count;
+        for (size_t i = param->offset; i < param->offset + param->count && (thinned || !changes); i++)
+            assert_true(in.state[i] == (thinned ? in.model[i] : 0));
+    }
+    assert_true(sparse > 0 && dense > 0);
+    inside_close(&in);
+}
+
+static void test_unsent_weights(void **state)
+{
+    (void)state;
+    check_unsent("fedavg", false);
+    check_unsent("fedbuff", true);
+}
+
 /* ---- a way down that is lossy ---- */
 
 /* What client 0 got of the model: as its device's pull. */
@@ -316,9 +344,10 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),      cmocka_unit_test(test_ledger),          cmocka_unit_test(test_fold_of_two_parts),
-        cmocka_unit_test(test_fold_of_widths), cmocka_unit_test(test_fold_of_changes), cmocka_unit_test(test_base_is_what_was_got),
-        cmocka_unit_test(test_nothing_learnt), cmocka_unit_test(test_refused),         cmocka_unit_test(test_widths_are_tested)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_bits),         cmocka_unit_test(test_ledger),
+                                       cmocka_unit_test(test_fold_of_two_parts), cmocka_unit_test(test_fold_of_widths),
+                                       cmocka_unit_test(test_fold_of_changes),   cmocka_unit_test(test_base_is_what_was_got),
+                                       cmocka_unit_test(test_nothing_learnt),    cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_widths_are_tested), cmocka_unit_test(test_unsent_weights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -199,10 +199,11 @@ static int place(struct reading *reading, const struct ln__update_row *row, cons
             return error;
         got = reading->got;
     }
+    bool thinned = changes && env->sparsity[row->param] > 0 && ((const struct ln__update *)env->recipe->update.plugin)->contributors;
     for (size_t i = 0; i < param->count && difference; i++)
         values[i] += got[i];
-    for (size_t i = 0; i < param->count && !difference && got != from; i++)
-        values[i] += from[i] - got[i];
+    for (size_t i = 0; i < param->count && !difference && (got != from || thinned); i++)
+        values[i] = thinned && values[i] == 0 ? from[i] : values[i] + (from[i] - got[i]); /* a weight that was not sent has not changed */
     return LN_OK;
 }
 

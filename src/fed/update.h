@@ -4,7 +4,8 @@
  *
  * A tensor that is absent stands for "as in the model the task started from"; meaning says whether values are weights or differences to what the client
  * got of it, through codec.down. So whatever was sent, an update stands for a full set of weights: those the client ended with. For a strategy that sums
- * changes they are the model's, moved by as much as the client's moved; with a codec.down that is not exact the two differ.
+ * changes they are the model's, moved by as much as the client's moved, and not at all where an entry was not sent; with a codec.down that is not exact
+ * the two differ.
  *
  * Where devices have parts of the network (ln__env_submodels), a tensor is the part that the head's client had in that turn, which the server draws
  * again; what it had not is as in the base, and not sent. */
@@ -37,7 +38,8 @@ struct ln__update {
     struct ln_plugin plugin;
     int (*check)(const void *options, const struct ln__env *env, struct ln_fault *fault); /* before a run; NULL: goes with everything */
     bool (*keeps)(const void *options);                                                   /* wants a residual; NULL: never */
-    /* The mean of an entry is over those who sent it (not zero); where nobody did the model stays. NULL: over all, zeros counting. */
+    /* The mean of an entry is over those who sent it (not zero); where nobody did the model stays. NULL: over all, zeros counting. In the
+     * changes that some strategies sum, a zero among the weights of a sparse tensor is, with an update that has this, one that was not sent. */
     bool (*contributors)(const void *options);
     int (*threshold)(const void *options, const struct ln__update_whole *whole, float *out); /* before the first select; NULL: none */
     /* Fills out (zeros are not sent by sparse codecs, and count as zeros in the mean). */
