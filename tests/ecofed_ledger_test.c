@@ -77,7 +77,7 @@ static struct cost cost_of(const char *model, int classes, const char *method)
         struct ln__task task = {.kind = LN_TASK_TRAIN, .site = LN__DEVICE, .round = round, .epochs = 1};
         if (env.method->site)
             task.site = env.method->site(env.method_plan, &env, round > 0, 0, round);
-        assert_int_equal(ln__task_least(&env, &task, &trace), 0);
+        assert_int_equal(ln__task_foretell(&env, &task, LN__LEAST, &trace), 0);
         for (size_t i = 0; i < trace.count; i++)
             cost.bytes += trace.row[i].times * (trace.row[i].bytes_up + trace.row[i].bytes_down);
         lay_out(&trace, &cost);

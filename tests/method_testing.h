@@ -65,7 +65,7 @@ __attribute__((unused)) static float *method_testing_state(const struct method_t
 __attribute__((unused)) static void method_testing_least(struct method_testing *m, const struct ln__result *result)
 {
     struct ln__trace least = {0};
-    assert_int_equal(ln__task_least(&m->t.env, &m->task, &least), 0);
+    assert_int_equal(ln__task_foretell(&m->t.env, &m->task, LN__LEAST, &least), 0);
     assert_int_equal(least.count, result->trace.count);
     for (size_t i = 0; i < least.count; i++) {
         const struct ln__trace_row *a = &least.row[i], *b = &result->trace.row[i];

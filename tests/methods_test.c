@@ -493,7 +493,7 @@ static void test_books_equal_the_formula(void **state)
     uint64_t bytes = 0;
     for (uint32_t c = 0; c < 20; c++) {
         struct ln__trace trace = {0};
-        assert_int_equal(ln__task_least(&env, &(struct ln__task){.kind = LN_TASK_TRAIN, .client = c, .epochs = 1}, &trace), 0);
+        assert_int_equal(ln__task_foretell(&env, &(struct ln__task){.kind = LN_TASK_TRAIN, .client = c, .epochs = 1}, LN__LEAST, &trace), 0);
         for (size_t r = 0; r < trace.count; r++)
             bytes += (trace.row[r].bytes_up + trace.row[r].bytes_down) * trace.row[r].times;
         ln__trace_fini(&trace);

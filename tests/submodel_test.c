@@ -215,6 +215,29 @@ static void test_fold_of_widths(void **state)
     inside_close(&in);
 }
 
+static uint64_t foretold_macs(struct inside *in, enum ln__outlook outlook)
+{
+    struct ln__trace trace = {0};
+    uint64_t macs = 0;
+    assert_int_equal(ln__task_foretell(&in->env, &(struct ln__task){.kind = LN_TASK_TRAIN, .client = 3, .epochs = 1}, outlook, &trace), 0);
+    for (size_t i = 0; i < trace.count; i++)
+        macs += trace.row[i].macs;
+    ln__trace_fini(&trace);
+    return macs;
+}
+
+/* A client is compared with others by its own width; that its steps may be narrower is for the look-ahead alone. */
+static void test_the_own_width_is_foretold(void **state)
+{
+    (void)state;
+    struct inside in;
+    inside_open(&in, "sparsity: {kind: fjord, widths: [0.25, 0.5], assign: order}\n"); /* the last of four clients has the wide one */
+    uint64_t samples = in.env.shares.start[4] - in.env.shares.start[3];
+    assert_int_equal(foretold_macs(&in, LN__LEAST), samples * macs_of(8, 16, 128));
+    assert_int_equal(foretold_macs(&in, LN__LIKELY), samples * macs_of(16, 32, 256));
+    inside_close(&in);
+}
+
 /* FedBuff's sum: w + (sum of changes) / 2. Who has not an entry has not changed it. */
 static void test_fold_of_changes(void **state)
 {
@@ -348,6 +371,7 @@ int main(void)
                                        cmocka_unit_test(test_fold_of_two_parts), cmocka_unit_test(test_fold_of_widths),
                                        cmocka_unit_test(test_fold_of_changes),   cmocka_unit_test(test_base_is_what_was_got),
                                        cmocka_unit_test(test_nothing_learnt),    cmocka_unit_test(test_refused),
-                                       cmocka_unit_test(test_widths_are_tested), cmocka_unit_test(test_unsent_weights)};
+                                       cmocka_unit_test(test_widths_are_tested), cmocka_unit_test(test_the_own_width_is_foretold),
+                                       cmocka_unit_test(test_unsent_weights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

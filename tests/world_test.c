@@ -161,9 +161,52 @@ static void test_what_fails_costs(void **state)
     federation_close(&vanished);
 }
 
+/* What a probe says a training would take: by what codecs may write at the most, where the look-ahead has the least. */
+static double estimate_of(const char *set)
+{
+    struct federation federation;
+    struct ln__conf *conf;
+    struct ln__recipe recipe;
+    struct ln__blobs *blobs;
+    struct ln__env env;
+    struct ln__fleet *fleet;
+    struct ln__fleet_event event;
+    char yaml[2048];
+    snprintf(yaml, sizeof yaml, FLAT, 2, "0.1", "fedavg", "", "");
+    federation_open(&federation);
+    assert_int_equal(federation_env(&federation, yaml, set, &conf, &recipe, &blobs, &env), 0);
+    const struct ln__fleet_plugin *plugin = (const struct ln__fleet_plugin *)(const void *)recipe.fleet.plugin;
+    assert_int_equal(plugin->open(recipe.fleet.options, &env, &fleet, NULL), 0);
+    struct ln_blob *model;
+    assert_int_equal(ln__blob_put(blobs, env.initial, env.state * sizeof(float), &model, NULL), 0);
+    const struct ln__task probe = {.id = {1}, .kind = LN_TASK_PROBE, .site = LN__DEVICE, .epochs = 1, .model = model};
+    assert_int_equal(plugin->dispatch(fleet, &probe), 0);
+    assert_int_equal(plugin->next(fleet, NULL, &event), 0);
+    assert_int_equal(event.kind, LN_EVENT_DONE);
+    double estimate_s = event.estimate_s;
+    ln__blob_unref(event.task.model);
+    ln__result_fini(&event.result);
+    ln__blob_unref(model);
+    plugin->close(fleet);
+    ln__env_close(&env);
+    ln__blobs_close(blobs);
+    ln__conf_free(conf);
+    federation_close(&federation);
+    return estimate_s;
+}
+
+static void test_estimates_are_of_the_likely(void **state)
+{
+    (void)state;
+    double plain = estimate_of(NULL), transfer_s = 2 * 8 * MODEL_BYTES / 1e6;
+    assert_true(plain > 1 + transfer_s && plain < 1 + 1.1 * transfer_s);
+    assert_true(estimate_of("codec={up: {kind: f32, then: zstd}, down: f32}") >= plain);
+    assert_true(estimate_of("codec={up: {kind: sparse}, down: f32}") >= plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_coming_and_going), cmocka_unit_test(test_who_leaves_is_gone),
-                                       cmocka_unit_test(test_what_fails_costs)};
+                                       cmocka_unit_test(test_what_fails_costs), cmocka_unit_test(test_estimates_are_of_the_likely)};
     return cmocka_run_group_tests(tests, write_trace, remove_trace);
 }

@@ -45,10 +45,10 @@ size_t ln__activations_bound(const struct ln__halves *split)
            ln__codec_of(split->act)->bound(split->act->options, &shape);
 }
 
-void ln__activations_least(const struct ln__halves *split, uint32_t n, bool logits, uint64_t *payload, uint64_t *wire)
+void ln__activations_foretell(const struct ln__halves *split, uint32_t n, bool logits, enum ln__outlook outlook, uint64_t *payload, uint64_t *wire)
 {
     struct ln_codec_shape shape = ln__activations_shape(split, n);
-    *payload = labels_size(split, n) + (logits ? logits_size(split, n) : 0) + ln__codec_of(split->act)->least(split->act->options, &shape);
+    *payload = labels_size(split, n) + (logits ? logits_size(split, n) : 0) + ln__tensor_foretell(split->act, &shape, outlook);
     *wire = *payload + sizeof(struct ln__activations_head) + LN__ENVELOPE;
 }
 
@@ -182,8 +182,8 @@ int ln__gradient_read(const struct ln__halves *split, uint32_t n, const struct l
     return error;
 }
 
-uint64_t ln__gradient_least(const struct ln__halves *split, uint32_t n)
+uint64_t ln__gradient_foretell(const struct ln__halves *split, uint32_t n, enum ln__outlook outlook)
 {
     struct ln_codec_shape shape = gradient_shape(split, n);
-    return ln__codec_of(split->act)->least(split->act->options, &shape);
+    return ln__tensor_foretell(split->act, &shape, outlook);
 }

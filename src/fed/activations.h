@@ -28,8 +28,8 @@ struct ln__activations {
 
 struct ln_codec_shape ln__activations_shape(const struct ln__halves *split, uint32_t n);
 size_t ln__activations_bound(const struct ln__halves *split); /* the largest message */
-/* Payload and wire bytes of a message of n samples at the least. */
-void ln__activations_least(const struct ln__halves *split, uint32_t n, bool logits, uint64_t *payload, uint64_t *wire);
+/* Payload and wire bytes of a message of n samples. */
+void ln__activations_foretell(const struct ln__halves *split, uint32_t n, bool logits, enum ln__outlook outlook, uint64_t *payload, uint64_t *wire);
 
 /* LN_EREFUSED: values that are not finite. message begins empty. */
 int ln__activations_write(const struct ln__halves *split, const struct ln__activations *batch, struct ln__message *message,
@@ -45,7 +45,7 @@ int ln__activations_read(const struct ln__halves *split, const void *bytes, size
 int ln__gradient_write(const struct ln__halves *split, uint32_t n, const float *dx, struct ln__message *message,
                        struct ln_fault *fault) LN_MUST_CHECK;
 int ln__gradient_read(const struct ln__halves *split, uint32_t n, const struct ln__message *message, float *dx, struct ln_fault *fault) LN_MUST_CHECK;
-uint64_t ln__gradient_least(const struct ln__halves *split, uint32_t n);
+uint64_t ln__gradient_foretell(const struct ln__halves *split, uint32_t n, enum ln__outlook outlook);
 
 bool ln__all_finite(const float *x, size_t count);
 

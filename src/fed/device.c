@@ -389,8 +389,14 @@ int ln__device_train(struct ln__device *device, const float *start, float *end)
     return LN_OK;
 }
 
-void ln__segment_least(const struct ln__env *env, const struct ln__submodel *part, const struct ln_choice *codec, struct ln__segment segment,
-                       uint64_t *payload, uint64_t *wire)
+size_t ln__tensor_foretell(const struct ln_choice *choice, const struct ln_codec_shape *shape, enum ln__outlook outlook)
+{
+    const struct ln_codec *codec = (const struct ln_codec *)choice->plugin;
+    return (outlook == LN__LEAST ? codec->least : codec->bound)(choice->options, shape);
+}
+
+void ln__segment_foretell(const struct ln__env *env, const struct ln__submodel *part, const struct ln_choice *codec, struct ln__segment segment,
+                          enum ln__outlook outlook, uint64_t *payload, uint64_t *wire)
 {
     const struct ln__param *param = env->param;
     size_t rows = 0;
@@ -401,7 +407,7 @@ void ln__segment_least(const struct ln__env *env, const struct ln__submodel *par
         if (!ln__env_holds(env, segment, i))
             continue;
         struct ln_codec_shape shape = ln__param_shape(&param[i]);
-        *payload += ((const struct ln_codec *)codec->plugin)->least(codec->options, &shape);
+        *payload += ln__tensor_foretell(codec, &shape, outlook);
         rows++;
     }
     *wire = *payload + sizeof(struct ln__update_head) + rows * sizeof(struct ln__update_row) + LN__ENVELOPE;

@@ -9,6 +9,7 @@
 #define LINNET_FED_METHOD_H
 
 #include "fed/task.h"
+#include <linnet/codec.h>
 
 /* A message between the halves: what of it is payload is counted by the ledger, the rest is envelope. */
 struct ln__message {
@@ -46,10 +47,11 @@ void ln__device_worked(struct ln__device *device, uint64_t macs); /* device comp
 int ln__device_train(struct ln__device *device, const float *start, float *end) LN_MUST_CHECK;
 /* The server half's part of the result, as it is: no codec, it travels nowhere. After the device's, in order of layers. */
 int ln__session_push(struct ln__session *session, struct ln__segment segment, const float *state) LN_MUST_CHECK;
-/* Payload and wire bytes of a segment's tensors at the least, in a message of their own. */
-/* part: of that; NULL: of the whole. */
-void ln__segment_least(const struct ln__env *env, const struct ln__submodel *part, const struct ln_choice *codec, struct ln__segment segment,
-                       uint64_t *payload, uint64_t *wire);
+/* Payload and wire bytes of a segment's tensors in a message of their own. part: of that; NULL: of the whole. */
+void ln__segment_foretell(const struct ln__env *env, const struct ln__submodel *part, const struct ln_choice *codec, struct ln__segment segment,
+                          enum ln__outlook outlook, uint64_t *payload, uint64_t *wire);
+/* Bytes of a tensor of that shape. */
+size_t ln__tensor_foretell(const struct ln_choice *codec, const struct ln_codec_shape *shape, enum ln__outlook outlook);
 double ln__task_rate(const struct ln__env *env, double progress); /* the learning rate there */
 #define LN__ENVELOPE 32                                           /* bytes around a message on the wire: kind, task, sequence, length, check */
 /* A state-sized buffer of the worker's; slot 0..3, of which 3 is overwritten when a task has ended. NULL: no memory. */
@@ -105,8 +107,9 @@ struct ln__method {
     void (*unplan)(void *plan);
     /* Where that client's work of that round happens; pure in (keep, client, round). NULL: always LN__DEVICE. */
     enum ln__site (*site)(const void *plan, const struct ln__env *env, bool has_keep, uint32_t client, uint32_t round);
-    /* The least the task can cost: fills trace. */
-    int (*least)(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, struct ln__trace *trace);
+    /* What the task will cost, at the least or likely: fills trace. */
+    int (*foretell)(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, enum ln__outlook outlook,
+                    struct ln__trace *trace);
     /* The device half of a training task. */
     int (*device)(const void *plan, struct ln__device *device);
     /* The server half; all three NULL where the server only folds. open before the device begins (or, site SERVER, alone: then close follows). answer

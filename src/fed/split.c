@@ -317,22 +317,22 @@ void ln__server_train(struct ln__server_half *half, struct ln__session *session,
     session->macs += batch->n * (dx ? half->split->server_train_input : half->split->server_train);
 }
 
-/* ---- least traces ---- */
+/* ---- what is foretold ---- */
 
-int ln__split_least(const struct ln__halves *split, const struct ln__task *task, uint32_t samples, uint32_t passes, bool frozen,
-                    ln__split_batch_least *batch, struct ln__trace *trace)
+int ln__split_foretell(const struct ln__halves *split, const struct ln__task *task, uint32_t samples, uint32_t passes, bool frozen,
+                       ln__split_batch_foretell *batch, enum ln__outlook outlook, struct ln__trace *trace)
 {
     const struct ln__recipe *recipe = split->env->recipe;
     struct ln__trace_row pull = {.mark = LN__MARK_PULL, .times = 1, .wire_up = LN__ENVELOPE, .wire_down = LN__ENVELOPE};
     struct ln__trace_row push = {.mark = LN__MARK_POST, .times = 1};
     if (!frozen) {
-        ln__segment_least(split->env, NULL, &recipe->codec.down, split->device, &pull.bytes_down, &pull.wire_down);
-        ln__segment_least(split->env, NULL, &recipe->codec.up, split->device, &push.bytes_up, &push.wire_up);
+        ln__segment_foretell(split->env, NULL, &recipe->codec.down, split->device, outlook, &pull.bytes_down, &pull.wire_down);
+        ln__segment_foretell(split->env, NULL, &recipe->codec.up, split->device, outlook, &push.bytes_up, &push.wire_up);
     }
     int error = ln__trace_add(trace, &pull);
     for (uint32_t pass = 0; pass < passes; pass++) {
         for (uint32_t at = 0; at < samples && !error; at += split->batch)
-            error = batch(split, task, pass, samples - at < split->batch ? samples - at : split->batch, trace);
+            error = batch(split, task, pass, samples - at < split->batch ? samples - at : split->batch, outlook, trace);
     }
     return error || frozen ? error : ln__trace_add(trace, &push);
 }

@@ -1,5 +1,5 @@
 /* What the methods that cut the model have in common: the cut, checked and measured; the walk of a device over its batches; the server's copy of the
- * rest and one step of it; the least trace of a task. */
+ * rest and one step of it; what a task's trace will be. */
 #ifndef LINNET_FED_SPLIT_H
 #define LINNET_FED_SPLIT_H
 
@@ -130,11 +130,12 @@ void ln__server_step(struct ln__server_half *half, const struct ln__server_batch
 struct ln__activations;
 void ln__server_train(struct ln__server_half *half, struct ln__session *session, const struct ln__activations *batch, float *dx);
 
-/* ---- least traces ---- */
-/* What one batch of n samples of that pass adds at the least. */
-typedef int ln__split_batch_least(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, struct ln__trace *trace);
+/* ---- what is foretold ---- */
+/* What one batch of n samples of that pass adds. */
+typedef int ln__split_batch_foretell(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, enum ln__outlook outlook,
+                                     struct ln__trace *trace);
 /* The device part comes down (unless frozen), `passes` passes of batches, the device part goes up (unless frozen). */
-int ln__split_least(const struct ln__halves *split, const struct ln__task *task, uint32_t samples, uint32_t passes, bool frozen,
-                    ln__split_batch_least *batch, struct ln__trace *trace) LN_MUST_CHECK;
+int ln__split_foretell(const struct ln__halves *split, const struct ln__task *task, uint32_t samples, uint32_t passes, bool frozen,
+                       ln__split_batch_foretell *batch, enum ln__outlook outlook, struct ln__trace *trace) LN_MUST_CHECK;
 
 #endif

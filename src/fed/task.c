@@ -177,16 +177,16 @@ void ln__result_check(struct ln__worker *worker, const struct ln__task *task, st
     result->keep_changed = false;
 }
 
-int ln__task_least(const struct ln__env *env, const struct ln__task *task, struct ln__trace *out)
+int ln__task_foretell(const struct ln__env *env, const struct ln__task *task, enum ln__outlook outlook, struct ln__trace *out)
 {
     uint32_t samples = (uint32_t)(env->shares.start[task->client + 1] - env->shares.start[task->client]);
     if (task->kind == LN_TASK_PROBE)
         return probe_trace(out);
     if (task->kind == LN_TASK_TRAIN)
-        return env->method->least ? env->method->least(env->method_plan, env, task, samples, out) : LN_OK;
+        return env->method->foretell ? env->method->foretell(env->method_plan, env, task, samples, outlook, out) : LN_OK;
     const struct ln__segment whole = {0, -1};
     struct ln__trace_row pull = {.mark = LN__MARK_PULL, .times = 1, .wire_up = LN__ENVELOPE};
-    ln__segment_least(env, NULL, &env->recipe->codec.down, whole, &pull.bytes_down, &pull.wire_down);
+    ln__segment_foretell(env, NULL, &env->recipe->codec.down, whole, outlook, &pull.bytes_down, &pull.wire_down);
     int error = ln__trace_add(out, &pull);
     if (!error && samples)
         error = ln__trace_add(

@@ -80,7 +80,11 @@ void ln__task_run(struct ln__worker *worker, const struct ln__task *task, struct
  * result->error LN_EREFUSED. Uses the worker's last state buffer. */
 void ln__result_check(struct ln__worker *worker, const struct ln__task *task, struct ln__result *result);
 
-/* A trace no cheaper task can undercut, in bytes and work, from method.plan: the base of the earliest possible completion. */
-int ln__task_least(const struct ln__env *env, const struct ln__task *task, struct ln__trace *out) LN_MUST_CHECK;
+/* What can be said of a task before it has run, by bytes and work. */
+enum ln__outlook {
+    LN__LEAST, /* no such task undercuts it: the base of the earliest possible completion */
+    LN__LIKELY /* what it is to be reckoned with: codecs' bounds, where what they write depends on the values, and the client's own width of the network */
+};
+int ln__task_foretell(const struct ln__env *env, const struct ln__task *task, enum ln__outlook outlook, struct ln__trace *out) LN_MUST_CHECK;
 
 #endif

@@ -166,7 +166,7 @@ static enum ln__site ecofed_site(const void *plan, const struct ln__env *env, bo
     return has_keep ? LN__SERVER : LN__NOWHERE;
 }
 
-/* ---- the least ---- */
+/* ---- what is foretold ---- */
 
 /* Passes of an upload that are trained on as they come; the epochs that are left follow on the kept batches. */
 static uint32_t at_once(const struct plan *plan, const struct ln__task *task)
@@ -174,23 +174,25 @@ static uint32_t at_once(const struct plan *plan, const struct ln__task *task)
     return plan->shared ? 0 : task->epochs < plan->passes ? task->epochs : plan->passes;
 }
 
-static int batch_least(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, struct ln__trace *trace)
+static int batch_foretell(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, enum ln__outlook outlook,
+                          struct ln__trace *trace)
 {
     bool trains = pass < at_once((const struct plan *)split, task);
     struct ln__trace_row forward = {.mark = LN__MARK_WORK, .times = 1, .macs = n * split->device_forward};
     struct ln__trace_row post = {.mark = LN__MARK_POST, .times = 1, .server_macs = trains ? n * split->server_train : 0};
-    ln__activations_least(split, n, false, &post.bytes_up, &post.wire_up);
+    ln__activations_foretell(split, n, false, outlook, &post.bytes_up, &post.wire_up);
     int error = ln__trace_add(trace, &forward);
     return error ? error : ln__trace_add(trace, &post);
 }
 
-static int ecofed_least(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, struct ln__trace *trace)
+static int ecofed_foretell(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, enum ln__outlook outlook,
+                           struct ln__trace *trace)
 {
     (void)env;
     const struct plan *own = plan;
     uint32_t left = own->shared ? 0 : task->epochs;
     if (task->site != LN__SERVER) {
-        int error = ln__split_least(&own->split, task, samples, own->passes, true, batch_least, trace);
+        int error = ln__split_foretell(&own->split, task, samples, own->passes, true, batch_foretell, outlook, trace);
         if (error)
             return error;
         left -= at_once(own, task);
@@ -456,7 +458,7 @@ const struct ln__method ln__method_ecofed = {
     .plan = ecofed_plan,
     .unplan = ln__mem_free,
     .site = ecofed_site,
-    .least = ecofed_least,
+    .foretell = ecofed_foretell,
     .device = ecofed_device,
     .open = ecofed_open,
     .answer = ecofed_answer,

@@ -63,13 +63,14 @@ static size_t logits_size(const struct ln__halves *split, uint32_t n)
     return (size_t)n * (size_t)split->classes * sizeof(float);
 }
 
-static int batch_least(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, struct ln__trace *trace)
+static int batch_foretell(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, enum ln__outlook outlook,
+                          struct ln__trace *trace)
 {
     (void)task, (void)pass;
     struct ln__trace_row forward = {.mark = LN__MARK_WORK, .times = 1, .macs = n * forward_macs(split)};
     struct ln__trace_row call = {.mark = LN__MARK_CALL, .times = 1, .server_macs = n * split->server_train, .bytes_down = logits_size(split, n)};
     struct ln__trace_row backward = {.mark = LN__MARK_WORK, .times = 1, .macs = n * (device_macs(split) - forward_macs(split))};
-    ln__activations_least(split, n, true, &call.bytes_up, &call.wire_up);
+    ln__activations_foretell(split, n, true, outlook, &call.bytes_up, &call.wire_up);
     call.wire_down = call.bytes_down + LN__ENVELOPE;
     int error = ln__trace_add(trace, &forward);
     if (!error)
@@ -77,10 +78,11 @@ static int batch_least(const struct ln__halves *split, const struct ln__task *ta
     return error ? error : ln__trace_add(trace, &backward);
 }
 
-static int fedgkt_least(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, struct ln__trace *trace)
+static int fedgkt_foretell(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, enum ln__outlook outlook,
+                           struct ln__trace *trace)
 {
     (void)env;
-    return ln__split_least(plan, task, samples, task->epochs, false, batch_least, trace);
+    return ln__split_foretell(plan, task, samples, task->epochs, false, batch_foretell, outlook, trace);
 }
 
 /* ---- the device half ---- */
@@ -170,7 +172,7 @@ const struct ln__method ln__method_fedgkt = {
                .options_size = sizeof(struct options)},
     .plan = fedgkt_plan,
     .unplan = ln__mem_free,
-    .least = fedgkt_least,
+    .foretell = fedgkt_foretell,
     .device = fedgkt_device,
     .open = fedgkt_open,
     .answer = fedgkt_answer,

@@ -24,7 +24,8 @@ static int full_plan(const void *options, const struct ln__env *env, void **plan
     return LN_OK;
 }
 
-static int full_least(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, struct ln__trace *trace)
+static int full_foretell(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, enum ln__outlook outlook,
+                         struct ln__trace *trace)
 {
     (void)plan;
     struct ln__trace_row pull = {.mark = LN__MARK_PULL, .times = 1, .wire_up = LN__ENVELOPE}, post = {.mark = LN__MARK_POST, .times = 1};
@@ -33,15 +34,16 @@ static int full_least(const void *plan, const struct ln__env *env, const struct 
     if (ln__env_submodels(env)) {
         const struct ln__sparsity *sparsity = (const struct ln__sparsity *)env->recipe->sparsity.plugin;
         error = ln__env_submodel(env, task->client, task->turn, &part, NULL);
-        if (!error)
+        if (!error && outlook == LN__LEAST) /* steps may be of less than the client has */
             error = ln__env_leading(env, sparsity->narrowest(env->recipe->sparsity.options), NULL, &narrowest, NULL);
     }
     if (!error) {
-        ln__segment_least(env, part, &env->recipe->codec.down, whole, &pull.bytes_down, &pull.wire_down);
-        ln__segment_least(env, part, &env->recipe->codec.up, whole, &post.bytes_up, &post.wire_up);
+        ln__segment_foretell(env, part, &env->recipe->codec.down, whole, outlook, &pull.bytes_down, &pull.wire_down);
+        ln__segment_foretell(env, part, &env->recipe->codec.up, whole, outlook, &post.bytes_up, &post.wire_up);
     }
+    const struct ln__submodel *works = narrowest ? narrowest : part;
     uint64_t macs =
-        narrowest ? ln__segment_macs_train(ln__submodel_graph(narrowest), whole) : ln__sparse_macs_train(env->graph, whole, &env->recipe->sparsity);
+        works ? ln__segment_macs_train(ln__submodel_graph(works), whole) : ln__sparse_macs_train(env->graph, whole, &env->recipe->sparsity);
     ln__submodel_free(part);
     ln__submodel_free(narrowest);
     struct ln__trace_row work = {.mark = LN__MARK_WORK, .times = task->epochs, .macs = samples * macs};
@@ -67,6 +69,6 @@ static int full_device(const void *plan, struct ln__device *device)
 const struct ln__method ln__method_full = {
     .plugin = {.name = "full", .summary = "the device trains the whole network", .options = options_table, .options_size = sizeof(struct options)},
     .plan = full_plan,
-    .least = full_least,
+    .foretell = full_foretell,
     .device = full_device,
 };

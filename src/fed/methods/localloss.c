@@ -25,23 +25,25 @@ static uint64_t device_macs(const struct ln__halves *split)
     return split->device_train + 3 * split->values * (uint64_t)split->classes;
 }
 
-static int batch_least(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, struct ln__trace *trace)
+static int batch_foretell(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, enum ln__outlook outlook,
+                          struct ln__trace *trace)
 {
     (void)task, (void)pass;
     struct ln__trace_row forward = {.mark = LN__MARK_WORK, .times = 1, .macs = n * split->device_forward};
     struct ln__trace_row post = {.mark = LN__MARK_POST, .times = 1, .server_macs = n * split->server_train};
     struct ln__trace_row rest = {.mark = LN__MARK_WORK, .times = 1, .macs = n * (device_macs(split) - split->device_forward)};
-    ln__activations_least(split, n, false, &post.bytes_up, &post.wire_up);
+    ln__activations_foretell(split, n, false, outlook, &post.bytes_up, &post.wire_up);
     int error = ln__trace_add(trace, &forward);
     if (!error)
         error = ln__trace_add(trace, &post);
     return error ? error : ln__trace_add(trace, &rest);
 }
 
-static int localloss_least(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, struct ln__trace *trace)
+static int localloss_foretell(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, enum ln__outlook outlook,
+                              struct ln__trace *trace)
 {
     (void)env;
-    return ln__split_least(plan, task, samples, task->epochs, false, batch_least, trace);
+    return ln__split_foretell(plan, task, samples, task->epochs, false, batch_foretell, outlook, trace);
 }
 
 /* ---- the device half ---- */
@@ -98,7 +100,7 @@ const struct ln__method ln__method_localloss = {
                .options_size = sizeof(struct options)},
     .plan = localloss_plan,
     .unplan = ln__mem_free,
-    .least = localloss_least,
+    .foretell = localloss_foretell,
     .device = localloss_device,
     .open = localloss_open,
     .answer = localloss_answer,

@@ -18,14 +18,15 @@ static int splitfed_plan(const void *options, const struct ln__env *env, void **
     return ln__split_plan(env, &o->split, split, needs, fault);
 }
 
-static int batch_least(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, struct ln__trace *trace)
+static int batch_foretell(const struct ln__halves *split, const struct ln__task *task, uint32_t pass, uint32_t n, enum ln__outlook outlook,
+                          struct ln__trace *trace)
 {
     (void)task, (void)pass;
     struct ln__trace_row forward = {.mark = LN__MARK_WORK, .times = 1, .macs = n * split->device_forward};
     struct ln__trace_row call = {.mark = LN__MARK_CALL, .times = 1, .server_macs = n * split->server_train_input};
     struct ln__trace_row backward = {.mark = LN__MARK_WORK, .times = 1, .macs = n * (split->device_train - split->device_forward)};
-    ln__activations_least(split, n, false, &call.bytes_up, &call.wire_up);
-    call.bytes_down = ln__gradient_least(split, n);
+    ln__activations_foretell(split, n, false, outlook, &call.bytes_up, &call.wire_up);
+    call.bytes_down = ln__gradient_foretell(split, n, outlook);
     call.wire_down = call.bytes_down + LN__ENVELOPE;
     int error = ln__trace_add(trace, &forward);
     if (!error)
@@ -33,10 +34,11 @@ static int batch_least(const struct ln__halves *split, const struct ln__task *ta
     return error ? error : ln__trace_add(trace, &backward);
 }
 
-static int splitfed_least(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, struct ln__trace *trace)
+static int splitfed_foretell(const void *plan, const struct ln__env *env, const struct ln__task *task, uint32_t samples, enum ln__outlook outlook,
+                             struct ln__trace *trace)
 {
     (void)env;
-    return ln__split_least(plan, task, samples, task->epochs, false, batch_least, trace);
+    return ln__split_foretell(plan, task, samples, task->epochs, false, batch_foretell, outlook, trace);
 }
 
 /* ---- the device half ---- */
@@ -94,7 +96,7 @@ const struct ln__method ln__method_splitfed = {
                .options_size = sizeof(struct options)},
     .plan = splitfed_plan,
     .unplan = ln__mem_free,
-    .least = splitfed_least,
+    .foretell = splitfed_foretell,
     .device = splitfed_device,
     .open = splitfed_open,
     .answer = splitfed_answer,

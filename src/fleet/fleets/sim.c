@@ -120,19 +120,19 @@ struct ln__item *ln__sim_item(struct ln__fleet *fleet, double time_s, enum ln__i
 /* What a training task would take in a probe's place. */
 static int estimate(struct ln__fleet *fleet, const struct ln__task *probe, double *estimate_s)
 {
-    struct ln__trace least = {0};
+    struct ln__trace likely = {0};
     struct ln__task training = *probe;
     training.kind = LN_TASK_TRAIN;
-    int error = ln__task_least(fleet->head.env, &training, &least);
-    *estimate_s = error ? 0 : ln__world_takes(fleet->world, &training, &least, NULL, NULL);
-    ln__trace_fini(&least);
+    int error = ln__task_foretell(fleet->head.env, &training, LN__LIKELY, &likely);
+    *estimate_s = error ? 0 : ln__world_takes(fleet->world, &training, &likely, NULL, NULL);
+    ln__trace_fini(&likely);
     return error;
 }
 
 int ln__sim_dispatch(struct ln__fleet *fleet, const struct ln__task *task)
 {
     struct ln__trace least = {0};
-    int error = ln__task_least(fleet->head.env, task, &least);
+    int error = ln__task_foretell(fleet->head.env, task, LN__LEAST, &least);
     if (error) {
         ln__trace_fini(&least);
         return error;
