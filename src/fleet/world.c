@@ -235,59 +235,82 @@ size_t ln__world_class(const struct ln__world *world, uint32_t client, double ti
     return class_at(world, client, time_s, progress, &change);
 }
 
-/* Of the class' fixed computing time. */
-static double compute_s(const struct ln__device_class *class, const struct ln__task *task, const struct ln__ledger *ledger)
+/* What makes a task longer than its trace is at the device's speed: (timeline + compute_s) jitter + extra_s. Computing and jitter lengthen what is done,
+ * at the same watts; extra_s is waiting. */
+struct longer {
+    const struct ln__device_class *class;
+    const struct ln__place *place;
+    double bare_s, compute_s, jitter, extra_s, takes_s;
+    double fails, when; /* drawn with the jitter: whether the device vanishes, and in which part of the task */
+};
+
+static void draw_longer(const struct ln__world *world, const struct ln__task *task, uint32_t change, struct longer *longer)
 {
-    if (task->site == LN__SERVER || !(class->compute_s > 0) || ledger->device_macs == 0)
-        return 0;
-    return class->compute_s * (task->kind == LN_TASK_TRAIN ? (double)(task->epochs ? task->epochs : 1) : 1);
+    struct ln__rng rng = stream(world, WORLD_TASK, task->client);
+    rng.index = (uint64_t)task->turn * 4;
+    double normal = ln__rng_normal(&rng);
+    longer->fails = ln__rng_unit(&rng);
+    longer->when = ln__rng_unit(&rng);
+    if (longer->class->jitter > 0)
+        longer->jitter = exp(longer->class->jitter * normal);
+    if (longer->class->extra_s.count == 2) {
+        const double *span = longer->class->extra_s.item;
+        struct ln__rng extra = stream(world, WORLD_EXTRA, task->client);
+        extra.index = change;
+        longer->extra_s = span[0] + (span[1] - span[0]) * ln__rng_unit(&extra);
+    }
+}
+
+/* ledger: of the trace alone. */
+static struct longer longer_of(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, struct ln__ledger *ledger)
+{
+    uint32_t change;
+    size_t at = class_at(world, task->client, task->dispatched_s, task->progress, &change);
+    struct longer longer = {.class = &world->class[at], .place = &world->place[at], .jitter = 1, .fails = 1};
+    longer.bare_s = ln__timeline(longer.place, trace, ledger);
+    if (task->site != LN__SERVER) {
+        if (longer.class->compute_s > 0 && ledger->device_macs > 0)
+            longer.compute_s = longer.class->compute_s * (task->kind == LN_TASK_TRAIN ? (double)(task->epochs ? task->epochs : 1) : 1);
+        draw_longer(world, task, change, &longer);
+    }
+    longer.takes_s = (longer.bare_s + longer.compute_s) * longer.jitter + longer.extra_s;
+    return longer;
+}
+
+/* The share of a task that has passed, on the ledger of that share of its trace. */
+static void lengthen(const struct longer *longer, double share, struct ln__ledger *ledger)
+{
+    ledger->device_s += share * longer->compute_s;
+    ledger->joules += share * longer->compute_s * longer->place->compute_w;
+    double *each[] = {&ledger->device_s, &ledger->up_s, &ledger->down_s, &ledger->server_s, &ledger->idle_s, &ledger->joules};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++)
+        *each[i] *= longer->jitter;
+    ledger->idle_s += share * longer->extra_s;
+    ledger->joules += share * longer->extra_s * longer->place->idle_w;
 }
 
 double ln__world_takes(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, struct ln__ledger *ledger,
                        double *fails_s)
 {
-    uint32_t change;
-    size_t at = class_at(world, task->client, task->dispatched_s, task->progress, &change);
-    const struct ln__device_class *class = &world->class[at];
     struct ln__ledger own;
-    double takes = ln__timeline(&world->place[at], trace, &own), compute = compute_s(class, task, &own);
+    const struct longer longer = longer_of(world, task, trace, &own);
     if (fails_s)
-        *fails_s = 0;
-    takes += compute;
-    own.device_s += compute;
-    own.joules += world->place[at].compute_w * compute;
-    if (task->site != LN__SERVER) {
-        struct ln__rng rng = stream(world, WORLD_TASK, task->client);
-        rng.index = (uint64_t)task->turn * 4;
-        double normal = ln__rng_normal(&rng), fails = ln__rng_unit(&rng), when = ln__rng_unit(&rng);
-        if (class->jitter > 0)
-            takes *= exp(class->jitter * normal);
-        if (class->extra_s.count == 2) {
-            struct ln__rng extra = stream(world, WORLD_EXTRA, task->client);
-            extra.index = change;
-            takes += class->extra_s.item[0] + (class->extra_s.item[1] - class->extra_s.item[0]) * ln__rng_unit(&extra);
-        }
-        if (fails_s && fails < class->failure)
-            *fails_s = takes * (when > 0 ? when : 0.5);
-    }
+        *fails_s = longer.fails < longer.class->failure ? longer.takes_s * (longer.when > 0 ? longer.when : 0.5) : 0;
+    lengthen(&longer, 1, &own);
     if (ledger)
         *ledger = own;
-    return takes;
+    return longer.takes_s;
 }
 
-/* What jitter and fixed computing times add is spread evenly over the task, here and below. */
+/* What lengthens a task is spread evenly over it. */
 void ln__world_spent(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, double until_s,
                      struct ln__ledger *ledger)
 {
-    double takes = ln__world_takes(world, task, trace, ledger, NULL);
-    if (until_s >= takes)
-        return;
-    uint32_t change;
-    size_t at = class_at(world, task->client, task->dispatched_s, task->progress, &change);
-    double compute = compute_s(&world->class[at], task, ledger), share = until_s / takes, bare = ln__timeline(&world->place[at], trace, NULL);
-    ln__timeline_until(&world->place[at], trace, share * bare, ledger);
-    ledger->device_s += share * compute;
-    ledger->joules += share * compute * world->place[at].compute_w;
+    const struct longer longer = longer_of(world, task, trace, ledger);
+    double share = until_s < longer.takes_s ? until_s / longer.takes_s : 1;
+    if (share < 1)
+        ln__timeline_until(longer.place, trace, share * longer.bare_s, ledger);
+    lengthen(&longer, share, ledger);
 }
 
 struct stretched {
@@ -301,13 +324,17 @@ static void stretch(void *context, enum ln__lane lane, double from_s, double to_
     s->watch->span(s->watch->context, lane, s->start + s->factor * from_s, s->start + s->factor * to_s);
 }
 
+/* A fixed computing time is drawn as that of a device of such a speed, extra_s as nothing, at the end. */
 void ln__world_spans(const struct ln__world *world, const struct ln__task *task, const struct ln__trace *trace, const struct ln__watch *watch)
 {
-    uint32_t change;
-    const struct ln__place *place = &world->place[class_at(world, task->client, task->dispatched_s, task->progress, &change)];
-    double bare = ln__timeline(place, trace, NULL), takes = ln__world_takes(world, task, trace, NULL, NULL);
-    struct stretched s = {.watch = watch, .start = task->dispatched_s, .factor = bare > 0 ? takes / bare : 1};
-    ln__timeline_watch(place, trace, &(struct ln__watch){stretch, &s}, NULL);
+    struct ln__ledger ledger;
+    const struct longer longer = longer_of(world, task, trace, &ledger);
+    struct ln__place place = *longer.place;
+    if (longer.compute_s > 0)
+        place.gflops = 2e-9 * (double)ledger.device_macs / longer.compute_s;
+    double bare = ln__timeline(&place, trace, NULL);
+    struct stretched s = {.watch = watch, .start = task->dispatched_s, .factor = bare > 0 ? (longer.takes_s - longer.extra_s) / bare : 1};
+    ln__timeline_watch(&place, trace, &(struct ln__watch){stretch, &s}, NULL);
 }
 
 double ln__world_server_takes(const struct ln__world *world, const struct ln__trace *trace, struct ln__ledger *ledger)

@@ -91,8 +91,87 @@ static void test_half_a_task_is_spent(void **state)
     env_testing_close(&t);
 }
 
+/* Jitter stretches all that a device does, seconds and joules; what extra_s adds it waits, at idle watts. The server alone has neither. */
+static void test_longer_tasks_cost_more(void **state)
+{
+    (void)state;
+    struct env_testing t;
+    env_testing_open(&t);
+    double extra[] = {20, 20};
+    struct ln__device_class class = {.profile = "rpi4", .path = "wifi", .rtt_ms = -1};
+    struct ln__world_options options = {.devices = {.item = &class, .count = 1}, .server = {.gflops = 100}};
+    struct ln__trace_row row[] = {{.mark = LN__MARK_PULL, .times = 1, .bytes_down = 1000000, .wire_down = 1000000},
+                                  {.mark = LN__MARK_WORK, .times = 1, .macs = 1000000000},
+                                  {.mark = LN__MARK_POST, .times = 1, .bytes_up = 2000000, .wire_up = 2000000}};
+    const struct ln__trace trace = {.row = row, .count = 3, .room = 3};
+    struct ln__task task = {.kind = LN_TASK_TRAIN, .site = LN__DEVICE, .epochs = 1};
+    struct ln__ledger plain, jittery, late;
+    struct ln__world *world;
+    assert_int_equal(ln__world_new(&options, &t.env, &world, &t.fault), 0);
+    double takes = ln__world_takes(world, &task, &trace, &plain, NULL);
+    ln__world_free(world);
+    class.jitter = 0.5;
+    assert_int_equal(ln__world_new(&options, &t.env, &world, &t.fault), 0);
+    double factor = ln__world_takes(world, &task, &trace, &jittery, NULL) / takes;
+    assert_true(fabs(factor - 1) > 0.01);
+    assert_true(fabs(jittery.device_s / plain.device_s - factor) < 1e-9 && fabs(jittery.idle_s / plain.idle_s - factor) < 1e-9);
+    assert_true(fabs(jittery.joules / plain.joules - factor) < 1e-9);
+    ln__world_free(world);
+    class.jitter = 0;
+    class.extra_s = (struct ln_reals){.item = extra, .count = 2};
+    assert_int_equal(ln__world_new(&options, &t.env, &world, &t.fault), 0);
+    double idle_w = ln__device_profile_named("rpi4")->idle_w;
+    assert_true(fabs(ln__world_takes(world, &task, &trace, &late, NULL) - takes - 20) < 1e-9);
+    assert_true(fabs(late.idle_s - plain.idle_s - 20) < 1e-9 && late.device_s == plain.device_s);
+    assert_true(fabs(late.joules - plain.joules - 20 * idle_w) < 1e-9);
+    ln__world_spent(world, &task, &trace, (takes + 20) / 2, &late);
+    assert_true(late.idle_s >= 10 && late.idle_s < 10 + plain.idle_s);
+    task.site = LN__SERVER;
+    ln__world_takes(world, &task, &(struct ln__trace){0}, &late, NULL);
+    assert_true(late.idle_s == 0 && late.joules == 0);
+    ln__world_free(world);
+    env_testing_close(&t);
+}
+
+struct drawn {
+    double from[LN__LANE_DOWN + 1], to[LN__LANE_DOWN + 1];
+};
+
+static void draw(void *context, enum ln__lane lane, double from_s, double to_s)
+{
+    struct drawn *drawn = context;
+    drawn->from[lane] = from_s;
+    drawn->to[lane] = to_s;
+}
+
+/* A fixed computing time is the device's in the picture, and the links are as busy as they are. */
+static void test_a_fixed_time_is_drawn_as_work(void **state)
+{
+    (void)state;
+    struct env_testing t;
+    env_testing_open(&t);
+    struct ln__device_class fixed = {.profile = "rpi4", .path = "wifi", .compute_s = 3, .up_mbit = 8, .down_mbit = 8};
+    struct ln__world_options options = {.devices = {.item = &fixed, .count = 1}, .server = {.gflops = 100}};
+    struct ln__world *world;
+    assert_int_equal(ln__world_new(&options, &t.env, &world, &t.fault), 0);
+    struct ln__trace_row row[] = {{.mark = LN__MARK_PULL, .times = 1, .bytes_down = 1000000, .wire_down = 1000000},
+                                  {.mark = LN__MARK_WORK, .times = 1, .macs = 1000},
+                                  {.mark = LN__MARK_POST, .times = 1, .bytes_up = 2000000, .wire_up = 2000000}};
+    const struct ln__trace trace = {.row = row, .count = 3, .room = 3};
+    const struct ln__task task = {.kind = LN_TASK_TRAIN, .site = LN__DEVICE, .epochs = 2, .dispatched_s = 100};
+    struct drawn drawn = {{0}, {0}};
+    ln__world_spans(world, &task, &trace, &(struct ln__watch){draw, &drawn});
+    static const enum ln__lane lanes[] = {LN__LANE_DOWN, LN__LANE_DEVICE, LN__LANE_UP};
+    static const double at[] = {100, 101, 107, 109};
+    for (int i = 0; i < 3; i++)
+        assert_true(fabs(drawn.from[lanes[i]] - at[i]) < 1e-9 && fabs(drawn.to[lanes[i]] - at[i + 1]) < 1e-9);
+    ln__world_free(world);
+    env_testing_close(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_tenth_changes_every_few_rounds), cmocka_unit_test(test_half_a_task_is_spent)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_tenth_changes_every_few_rounds), cmocka_unit_test(test_half_a_task_is_spent),
+                                       cmocka_unit_test(test_longer_tasks_cost_more), cmocka_unit_test(test_a_fixed_time_is_drawn_as_work)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
