@@ -171,6 +171,37 @@ static void test_a_task_that_cannot_be_is_refused(void **state)
     federation_close(&federation);
 }
 
+/* A run whose first weights come from a file goes on with the same ones only: a frozen device part is read from there again. */
+static void test_other_first_weights_are_refused(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/linnet-weights-XXXXXX", from[300];
+    int file = mkstemp(path);
+    assert_true(file >= 0 && close(file) == 0);
+    struct federation federation;
+    struct ln__buf weights[2];
+    federation_open(&federation);
+    snprintf(from, sizeof from, "%s/model.safetensors", federation.dir);
+    for (int i = 0; i < 2; i++) {
+        federation_finish(&federation, RECIPE, i ? "seed=2" : NULL);
+        ln__buf_init(&weights[i], 1u << 20);
+        assert_int_equal(ln__file_read(from, 1u << 20, &weights[i], NULL), 0);
+        federation_clean(&federation);
+    }
+    snprintf(from, sizeof from, "model.init={kind: all, from: %s}", path);
+    for (int i = 0; i < 3; i++) {
+        const struct ln__buf *now = &weights[i % 2];
+        assert_int_equal(ln__file_replace(path, (struct ln__piece[]){{now->data, now->size}}, 1, NULL), 0);
+        assert_int_equal(federation_run(&federation, RECIPE, from, 5), i % 2 ? LN_ECORRUPT : LN_EINTERRUPTED);
+        if (i % 2)
+            assert_non_null(strstr(federation.fault.text, "model.init.from holds other weights than when the run began"));
+    }
+    for (int i = 0; i < 2; i++)
+        ln__buf_fini(&weights[i]);
+    unlink(path);
+    federation_close(&federation);
+}
+
 #define LARGE                                                                                                                                        \
     "model: {name: logreg}\n"                                                                                                                        \
     "data: {set: {kind: synthetic, channels: 1, height: 300, width: 300, train: 24, test: 12}, clients: 6}\n"                                        \
@@ -225,7 +256,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_full_disk_leaves_the_old_checkpoint), cmocka_unit_test(test_a_failed_compaction_leaves_a_checkpoint),
         cmocka_unit_test(test_a_record_of_another_recipe_is_refused), cmocka_unit_test(test_a_task_that_cannot_be_is_refused),
-        cmocka_unit_test(test_open_sums_are_not_in_the_record),       cmocka_unit_test(test_a_finished_run_is_resumed_to_its_end),
+        cmocka_unit_test(test_other_first_weights_are_refused),       cmocka_unit_test(test_open_sums_are_not_in_the_record),
+        cmocka_unit_test(test_a_finished_run_is_resumed_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,6 +102,15 @@ static void clients(struct ln_run *run, struct ln_archive *archive)
     }
 }
 
+/* Frozen parts go on with the weights the run began with, which are read from their file again. */
+static void origin(struct ln_run *run, struct ln_archive *archive)
+{
+    struct ln__sha256 found = run->origin;
+    ln_archive_bytes(archive, found.byte, sizeof found.byte);
+    if (!archive->error && memcmp(found.byte, run->origin.byte, sizeof found.byte) != 0)
+        ln__archive_fail(archive, LN_ECORRUPT, "model.init.from holds other weights than when the run began");
+}
+
 static void all(struct ln_run *run, struct ln_archive *archive)
 {
     uint64_t format = FORMAT, state = run->env->state, n = run->clients, finished = run->finished, untested = run->untested;
@@ -111,6 +120,7 @@ static void all(struct ln_run *run, struct ln_archive *archive)
     ln_archive_u64(archive, &n);
     if (format != FORMAT || state != run->env->state || n != run->clients)
         ln__archive_fail(archive, LN_ECORRUPT, "it is of another recipe or another version of the program");
+    origin(run, archive);
     ln_archive_u64(archive, &finished);
     ln_archive_u64(archive, &untested);
     run->finished = finished != 0;
@@ -179,6 +189,8 @@ int ln__checkpoint_open(struct ln_run *run, bool *found)
     *found = false;
     if (!run->args->dir)
         return LN_OK;
+    if (run->env->recipe->model.init.kind != LN__INIT_RANDOM)
+        ln__sha256_of(run->env->initial, run->env->state * sizeof(float), &run->origin);
     char folder[PATH_MAX], path[PATH_MAX];
     if (ln__file_join(folder, sizeof folder, run->args->dir, "checkpoint") || ln__file_join(path, sizeof path, folder, "journal"))
         return ln_fault_set(run->fault, LN_EINVALID, "%.100s: the path is too long", run->args->dir);

@@ -86,7 +86,8 @@ struct ln_run {
     uint64_t metrics_size, trace_size, gantt_size;
     uint64_t drawn_tasks[LN__GANTT_ROUNDS]; /* that are in gantt.jsonl */
     struct ln__journal *journal;
-    struct ln__buf saved; /* struct ln__blob_id of all blobs the last good checkpoint names */
+    struct ln__sha256 origin; /* of the weights from a file that the run began with; zeros: from none */
+    struct ln__buf saved;     /* struct ln__blob_id of all blobs the last good checkpoint names */
     double wall_before, wall_start, saved_at;
     bool warned; /* that checkpoints fail */
 };
