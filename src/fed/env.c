@@ -248,9 +248,9 @@ static int check_plan(const struct ln__plan_args *args, const char **kernels, st
     return LN_OK;
 }
 
-/* A training network (of methods with a server half, the device's half of it) that is over the budget, or that sparse kernels cannot run, is said
- * before the run. */
-static int check_memory(struct ln__env *env, int cut, struct ln_fault *fault)
+/* A training network (of methods with a server half, the device's half of it and the head behind that) that is over the budget, or that sparse kernels
+ * cannot run, is said before the run. */
+static int check_memory(struct ln__env *env, const struct ln__method_needs *needs, struct ln_fault *fault)
 {
     const struct ln__recipe *recipe = env->recipe;
     const size_t memory_max = (size_t)recipe->train.memory_mb * 1000000;
@@ -278,8 +278,15 @@ static int check_memory(struct ln__env *env, int cut, struct ln_fault *fault)
                                  .memory_max = env->method->open ? 0 : memory_max};
     error = check_plan(&args, sparsity_of(env)->how ? &env->sparse_kernels : NULL, fault);
     if (!error && env->method->open) { /* the device's half is what the budget is for */
-        args.segment.to = cut;
+        args.segment.to = needs->cut;
+        args.train = !needs->frozen;
         args.memory_max = memory_max;
+        error = check_plan(&args, NULL, fault);
+    }
+    if (!error && env->side) {
+        args.graph = env->side;
+        args.segment.to = -1;
+        args.input_grad = true;
         error = check_plan(&args, NULL, fault);
     }
     ln__submodel_free(widest);
@@ -302,7 +309,7 @@ static int open_all(struct ln__env *out, const struct ln__set *set, bool draw, s
     if (!error)
         error = check_update(out, fault);
     if (!error)
-        error = check_memory(out, needs.cut, fault);
+        error = check_memory(out, &needs, fault);
     if (error)
         ln__env_close(out);
     return error;

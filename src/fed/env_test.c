@@ -99,12 +99,42 @@ static void test_weights_from_a_file(void **state)
     unlink(path);
 }
 
+/* The budget is of what a device does: forward only of EcoFed's part, of local loss also the head behind it. */
+static void test_memory_of_device_halves(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *method, *memory;
+        int error;
+    } halves[] = {{"method={kind: ecofed, cut: 1}", "train.memory_mb=1", 0},
+                  {"method={kind: splitfed, cut: 1}", "train.memory_mb=1", LN_ECONFIG},
+                  {"method={kind: splitfed, cut: 1}", "train.memory_mb=2", 0},
+                  {"method={kind: localloss, cut: 1}", "train.memory_mb=2", LN_ECONFIG},
+                  {"method={kind: localloss, cut: 1}", "train.memory_mb=5", 0}};
+    for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
+        const char *const set[] = {"model.name=cnn5x5",
+                                   "data.set={kind: synthetic, channels: 1, height: 64, width: 64, train: 60, test: 20}",
+                                   "train.batch=1",
+                                   "train.optimizer={kind: sgd, lr: 0.1, momentum: 0.9}",
+                                   halves[i].method,
+                                   halves[i].memory,
+                                   NULL};
+        int error = env_testing_try_all(&t, set);
+        if (error != halves[i].error)
+            print_error("%s, %s: %s\n", halves[i].method, halves[i].memory, t.fault.text);
+        assert_int_equal(error, halves[i].error);
+        assert_true(!error || strstr(t.fault.text, "train.memory_mb"));
+        env_testing_close(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_short_recipe_has_all_it_needs),
         cmocka_unit_test(test_refuses_by_name),
         cmocka_unit_test(test_weights_from_a_file),
+        cmocka_unit_test(test_memory_of_device_halves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,6 +94,7 @@ struct ln__gather {
 struct ln__method_needs {
     size_t session_bytes;   /* the server half's memory for one client */
     size_t message_max;     /* the largest message's bytes */
+    bool frozen;            /* the device part runs forward only: its memory is planned so */
     int cut;                /* where the device part ends: model.init.kind partial follows it; 0: the method does not cut */
     struct ln__graph *side; /* a graph of the method's own on the device (an auxiliary head): its tensors are averaged and travel with the device
                                part, but are no part of the saved model. The environment's from here on, also where plan fails. Or NULL */

@@ -146,6 +146,7 @@ static int ecofed_plan(const void *options, const struct ln__env *env, void **pl
     own->shared = o->server == SHARED;
     own->reshuffle = o->reshuffle;
     own->noise = o->noise;
+    needs->frozen = true;
     needs->keep_max = (uint64_t)o->buffer_mb * 1000000;
     needs->session_bytes += (size_t)keep_bytes(own, env);
     uint64_t round = keep_bytes(own, env) * (uint64_t)env->recipe->train.sample;
