@@ -66,7 +66,7 @@ struct ln__net_wish {
 };
 int ln__worker_net(struct ln__worker *worker, const struct ln__net_wish *wish, struct ln__net **net, struct ln_fault *fault) LN_MUST_CHECK;
 
-/* What a server half works with: one client's task. Admitted under the memory budget before the device is told to begin. */
+/* What a server half works with: one client's task. */
 struct ln__session {
     const struct ln__env *env;
     struct ln__worker *worker; /* of the server's side */
@@ -92,8 +92,6 @@ struct ln__gather {
 };
 
 struct ln__method_needs {
-    size_t session_bytes;   /* the server half's memory for one client */
-    size_t message_max;     /* the largest message's bytes */
     bool frozen;            /* the device part runs forward only: its memory is planned so */
     int cut;                /* where the device part ends: model.init.kind partial follows it; 0: the method does not cut */
     struct ln__graph *side; /* a graph of the method's own on the device (an auxiliary head): its tensors are averaged and travel with the device

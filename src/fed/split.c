@@ -54,8 +54,6 @@ int ln__split_plan(const struct ln__env *env, const struct ln__split_options *op
                                .server_train = ln__sparse_macs_train(env->graph, server, &env->recipe->sparsity),
                                .server_train_input = ln__sparse_macs_train(env->graph, whole, &env->recipe->sparsity) - train};
     needs->cut = out->cut;
-    needs->message_max = ln__activations_bound(out);
-    needs->session_bytes = (2 * out->values + 2 * (size_t)classes) * out->batch * sizeof(float) + env->state * sizeof(float);
     return LN_OK;
 }
 

@@ -37,8 +37,7 @@ struct ln__split_options {
         .help = "bytes a label takes on the wire: 8, as EcoFed's authors count, or 1 (up to 256 classes)"                                            \
     }
 
-/* LN_ECONFIG lists the valid cuts, or says that labels do not fit a byte. Fills needs->cut, message_max, and session_bytes with what a client's
- * copy of the server part takes. */
+/* LN_ECONFIG lists the valid cuts, or says that labels do not fit a byte. Fills needs->cut. */
 int ln__split_plan(const struct ln__env *env, const struct ln__split_options *options, struct ln__halves *out, struct ln__method_needs *needs,
                    struct ln_fault *fault) LN_MUST_CHECK;
 

@@ -148,7 +148,6 @@ static int ecofed_plan(const void *options, const struct ln__env *env, void **pl
     own->noise = o->noise;
     needs->frozen = true;
     needs->keep_max = (uint64_t)o->buffer_mb * 1000000;
-    needs->session_bytes += (size_t)keep_bytes(own, env);
     uint64_t round = keep_bytes(own, env) * (uint64_t)env->recipe->train.sample;
     if (own->shared && needs->keep_max && needs->keep_max < round) /* a round's own uploads would be evicted before they are trained on */
         return ln_fault_set(fault, LN_ECONFIG, "method.buffer_mb: %lld; with server: shared it must hold one round's uploads, %.0f MB",
