@@ -540,6 +540,28 @@ static void test_steps_allocate_nothing(void **state)
     federation_close(&federation);
 }
 
+/* What would have no effect, or the wrong one, of devices that send no weights. */
+static void test_ecofed_refuses_what_it_ignores(void **state)
+{
+    (void)state;
+    static const char *const wrong[][2] = {{"method: {kind: ecofed, server: shared}\nstrategy: fedprox\n", "server: copies goes with it"},
+                                           {"method: {kind: ecofed, server: shared}\nstrategy: fedasync\n", "server: copies goes with it"},
+                                           {"method: ecofed\nupdate: random_mask\n", "update all goes with it"},
+                                           {"method: ecofed\nupdate: {kind: topk_diff, mask_ratio: 0}\n", "update all goes with it"}};
+    struct federation federation;
+    federation_open(&federation);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char yaml[2048];
+        snprintf(yaml, sizeof yaml, "%s%s", CNN_RECIPE, wrong[i][0]);
+        int error = federation_run(&federation, yaml, NULL, 0);
+        if (error != LN_ECONFIG || !strstr(federation.fault.text, wrong[i][1]))
+            print_error("%s%s: %s\n", wrong[i][0], ln_error_name(error), federation.fault.text);
+        assert_int_equal(error, LN_ECONFIG);
+        assert_non_null(strstr(federation.fault.text, wrong[i][1]));
+    }
+    federation_close(&federation);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -549,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_duplicates_and_strangers_change_nothing),
         cmocka_unit_test(test_books_equal_the_formula),
         cmocka_unit_test(test_steps_allocate_nothing),
+        cmocka_unit_test(test_ecofed_refuses_what_it_ignores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -200,10 +200,13 @@ static int open_method(struct ln__env *env, struct ln__method_needs *needs, stru
     return error ? error : list_params(env, fault);
 }
 
-static int check_update(const struct ln__env *env, struct ln_fault *fault)
+static int check_update(const struct ln__env *env, const struct ln__method_needs *needs, struct ln_fault *fault)
 {
     const struct ln_choice *choice = &env->recipe->update;
     const struct ln__update *update = (const struct ln__update *)choice->plugin;
+    if (needs->frozen && strcmp(update->plugin.name, "all") != 0)
+        return ln_fault_set(fault, LN_ECONFIG, "update: the devices of method %s send no weights of which %s could select; update all goes with it",
+                            env->method->plugin.name, update->plugin.name);
     if (update->keeps && update->keeps(choice->options) && env->method->site)
         return ln_fault_set(fault, LN_ECONFIG, "update.error_feedback: method %s keeps something else of its clients", env->method->plugin.name);
     if (update->keeps && update->keeps(choice->options) && ln__env_submodels(env))
@@ -307,7 +310,7 @@ static int open_all(struct ln__env *out, const struct ln__set *set, bool draw, s
     if (!error)
         error = check_sparsity(out, fault);
     if (!error)
-        error = check_update(out, fault);
+        error = check_update(out, &needs, fault);
     if (!error)
         error = check_memory(out, &needs, fault);
     if (error)

@@ -128,6 +128,19 @@ static uint64_t keep_bytes(const struct plan *plan, const struct ln__env *env)
     return sizeof(struct ln__keep_head) + plan->passes * ((most + batch - 1) / batch) * ln__activations_bound(&plan->split);
 }
 
+/* A result of the shared copy is the word that a client took part: the model it started from, which those that mix it in late (fedasync, fedat, ecofl) would
+ * take for its work. They have a proximal term too, which the joint training knows nothing of. */
+static int check_shared(const struct ln__env *env, struct ln_fault *fault)
+{
+    const struct ln_strategy *strategy = (const struct ln_strategy *)env->recipe->strategy.plugin;
+    if (!strategy->local)
+        return LN_OK;
+    return ln_fault_set(fault, LN_ECONFIG,
+                        "method.server: shared: strategy %s adds a term to each client's own steps, but one copy is trained for all clients at once; "
+                        "server: copies goes with it",
+                        strategy->plugin.name);
+}
+
 static int ecofed_plan(const void *options, const struct ln__env *env, void **plan, struct ln__method_needs *needs, struct ln_fault *fault)
 {
     const struct options *o = options;
@@ -141,6 +154,8 @@ static int ecofed_plan(const void *options, const struct ln__env *env, void **pl
     if (!error)
         error = read_augment(&o->replay_augment, env, own, fault);
     if (error)
+        return error;
+    if (o->server == SHARED && (error = check_shared(env, fault)) != 0)
         return error;
     own->passes = (uint32_t)o->augmented;
     own->shared = o->server == SHARED;
