@@ -120,6 +120,27 @@ static void test_who_leaves_is_gone(void **state)
     unlink(path);
 }
 
+/* Nobody is left and nobody comes: a run with a horizon ends there, tested, with its model; one without says how many are away. */
+static void test_all_leave_for_good(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/linnet-trace-XXXXXX", yaml[2048];
+    int file = mkstemp(path);
+    FILE *out = file < 0 ? NULL : fdopen(file, "w");
+    assert_non_null(out);
+    fprintf(out, "0,2.5,0\n1,2.5,0\n2,3,0\n");
+    assert_int_equal(fclose(out), 0);
+    struct federation federation;
+    run_flat(&federation, 3, "0.1", "fedasync", path, "");
+    assert_true(federation.last.time_s == 50 && federation.last.version > 0);
+    federation_clean(&federation);
+    snprintf(yaml, sizeof yaml, FLAT, 3, "0.1", "fedasync", path, "");
+    assert_int_equal(federation_run(&federation, yaml, "stop.time_s=0", 0), LN_EINVALID);
+    assert_non_null(strstr(federation.fault.text, "3 of 3 clients are away"));
+    federation_close(&federation);
+    unlink(path);
+}
+
 /* A refused result has cost what a good one does; one that is late, or whose device vanishes, what was done by then. */
 static void test_what_fails_costs(void **state)
 {
@@ -207,6 +228,7 @@ static void test_estimates_are_of_the_likely(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_coming_and_going), cmocka_unit_test(test_who_leaves_is_gone),
-                                       cmocka_unit_test(test_what_fails_costs), cmocka_unit_test(test_estimates_are_of_the_likely)};
+                                       cmocka_unit_test(test_what_fails_costs), cmocka_unit_test(test_all_leave_for_good),
+                                       cmocka_unit_test(test_estimates_are_of_the_likely)};
     return cmocka_run_group_tests(tests, write_trace, remove_trace);
 }

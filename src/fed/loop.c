@@ -381,6 +381,23 @@ static int stopped(struct ln_run *run)
     return ln_fault_set(run->fault, LN_EINTERRUPTED, "stopped at round %g", run->progress);
 }
 
+/* Nothing will ever happen again: the run ends at its horizon, by an alarm behind it. Without one it would wait for ever. */
+static int nothing_to_come(struct ln_run *run)
+{
+    double horizon = run->env->recipe->stop.time_s;
+    uint32_t away = 0;
+    if (horizon > 0)
+        return run->on->alarm(run->fleet, nextafter(horizon, INFINITY), 0);
+    for (uint32_t c = 0; c < run->clients; c++)
+        away += !run->on->present(run->fleet, c);
+    if (away > 0)
+        return ln_fault_set(run->fault, LN_EINVALID,
+                            "round %g: nothing is under way and strategy %s waits: %u of %u clients are away and none will come back", run->progress,
+                            run->strategy->plugin.name, away, run->clients);
+    return ln_fault_set(run->fault, LN_EINVALID, "round %g: nothing is under way and strategy %s waits: are there clients with samples?",
+                        run->progress, run->strategy->plugin.name);
+}
+
 static int drive(struct ln_run *run)
 {
     while (!run->finished) {
@@ -390,9 +407,8 @@ static int drive(struct ln_run *run)
         int error = run->on->next(run->fleet, run->args->stop, &event);
         if (error == LN_EINTERRUPTED)
             return stopped(run);
-        if (error == LN_ENOENT)
-            return ln_fault_set(run->fault, LN_EINVALID, "round %g: nothing is under way and strategy %s waits: are there clients with samples?",
-                                run->progress, run->strategy->plugin.name);
+        if (error == LN_ENOENT && (error = nothing_to_come(run)) == LN_OK)
+            continue;
         if (error)
             return ln_fault_set(run->fault, error, "the fleet: %s", ln_error_text(error));
         double horizon = run->env->recipe->stop.time_s;
