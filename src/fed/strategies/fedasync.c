@@ -5,7 +5,7 @@
  *
  * tau: the version the client started from, t: the newest. a_t is made afresh from alpha for each arrival. Clients minimise F_k + rho/2 ||w - w_tau||^2. A
  * client that answers is replaced at once by another, drawn evenly from those that are idle. */
-#include "fed/cohort.h"
+#include "fed/grouping.h"
 #include "fed/staleness.h"
 
 struct options {
@@ -49,6 +49,7 @@ struct state {
     uint64_t waiting;     /* arrivals, oldest first: a ring of `room` */
     uint64_t first, room; /* room: in_flight of the options */
     struct arrival *arrival;
+    uint32_t *present; /* scratch: everyone */
 };
 
 static size_t wanted(const struct options *o, const struct ln_run *run)
@@ -60,18 +61,20 @@ static size_t wanted(const struct options *o, const struct ln_run *run)
 /* An idle client for every one that is missing; who replaces an arrival starts from the model with it mixed in. */
 static int refill(struct state *self, const struct options *o, struct ln_run *run)
 {
-    uint32_t round = (uint32_t)ln_run_version(run);
+    uint64_t round = ln_run_version(run);
     size_t want = wanted(o, run);
     while (!ln_run_finished(run) && self->in_flight + self->waiting + self->mixing < want) {
-        const uint32_t *list;
-        size_t count = ln_run_available(run, round, &list);
+        const uint32_t *list = self->present;
+        bool waits = self->in_flight + self->waiting + self->mixing > 0; /* for a version, whose round may have work where this one has none */
+        size_t count = waits ? ln_run_available(run, (uint32_t)round, &list) : ln__present(run, NULL, 0, &round, self->present);
         uint32_t chosen[256];
         size_t missing = want - self->in_flight - self->waiting - self->mixing;
         size_t drawn = ln_run_pick(run, (uint32_t)self->draws++, list, count, missing < 256 ? missing : 256, chosen);
         uint64_t before = self->in_flight;
         for (size_t i = 0; i < drawn; i++) {
             bool sent;
-            int error = ln__dispatch(run, &(struct ln_order){.kind = LN_TASK_TRAIN, .client = chosen[i], .round = round, .mu = o->rho}, &sent);
+            int error =
+                ln__dispatch(run, &(struct ln_order){.kind = LN_TASK_TRAIN, .client = chosen[i], .round = (uint32_t)round, .mu = o->rho}, &sent);
             if (error)
                 return error;
             self->in_flight += sent;
@@ -86,7 +89,8 @@ static int make_room(struct state *self, const struct options *o, struct ln_run 
 {
     self->room = wanted(o, run);
     self->arrival = ln_run_alloc(run, self->room * sizeof *self->arrival);
-    return self->arrival ? LN_OK : LN_ENOMEM;
+    self->present = ln_run_alloc(run, ln_run_clients(run) * sizeof *self->present);
+    return self->arrival && self->present ? LN_OK : LN_ENOMEM;
 }
 
 static int start(void *state, const void *options, struct ln_run *run)

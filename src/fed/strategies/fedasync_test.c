@@ -43,6 +43,24 @@ static void hinge_by_hand(void **unused)
     fake_free(run);
 }
 
+static bool in_even_rounds(const struct ln_run *run, uint32_t client, uint32_t round)
+{
+    (void)run, (void)client;
+    return round % 2 == 0;
+}
+
+/* A method that has no work in a round for clients it keeps nothing of: with nobody under way no version will come, and the round is passed over. */
+static void rounds_without_work_are_passed_over(void **unused)
+{
+    (void)unused;
+    struct ln_run *run = fake_new(3, 2);
+    run->works = in_even_rounds;
+    run->train = step_up;
+    fake_start(run);
+    fake_until_version(run, 20);
+    fake_free(run);
+}
+
 /* While one arrival is being mixed in, others wait for it: none is lost, and each is mixed into the model before it. */
 static void arrivals_during_a_sum_wait(void **unused)
 {
@@ -65,6 +83,7 @@ int main(void)
         cmocka_unit_test_setup(arrivals_by_hand, defaults),
         cmocka_unit_test_setup(hinge_by_hand, defaults),
         cmocka_unit_test_setup(arrivals_during_a_sum_wait, defaults),
+        cmocka_unit_test_setup(rounds_without_work_are_passed_over, defaults),
         cmocka_unit_test_setup(checkpoints_change_nothing, defaults),
         cmocka_unit_test_setup(work_goes_on, defaults),
         cmocka_unit_test_setup(small_worlds, defaults),
