@@ -16,7 +16,7 @@
     X(UPDATE, ln__update_all)
 #define ENV_EXTERN(kind, name) extern const struct ln_plugin name;
 ENV_PLUGINS(ENV_EXTERN)
-extern const struct ln_plugin ln__codec_f32, ln__codec_f16, ln__codec_q8, ln__model_cnn5x5;
+extern const struct ln_plugin ln__codec_f32, ln__codec_f16, ln__codec_q8, ln__model_cnn5x5, ln__model_resnet18;
 extern const struct ln_plugin ln__method_full, ln__method_splitfed, ln__method_localloss, ln__method_fedgkt, ln__method_ecofed;
 /* A strategy and a fleet that nobody calls; whole structs, since a device half looks whether the strategy has one. */
 static const struct ln_strategy env_strategy = {.plugin = {.name = "fedavg"}};
@@ -25,7 +25,7 @@ static const struct ln__fleet_plugin env_fleet = {.plugin = {.name = "sim"}};
 #define ENV_TABLE(kind, name) static const struct ln_plugin *const env_##kind##_table[] = {&name};
 ENV_PLUGINS(ENV_TABLE)
 static const struct ln_plugin *const env_CODEC_table[] = {&ln__codec_f32, &ln__codec_f16, &ln__codec_q8};
-static const struct ln_plugin *const env_models[] = {&ln__model_logreg, &ln__model_cnn5x5};
+static const struct ln_plugin *const env_models[] = {&ln__model_logreg, &ln__model_cnn5x5, &ln__model_resnet18};
 static const struct ln_plugin *const env_methods[] = {&ln__method_full, &ln__method_splitfed, &ln__method_localloss, &ln__method_fedgkt,
                                                       &ln__method_ecofed};
 

@@ -62,6 +62,7 @@ struct ln__net_wish {
     int batch;
     bool train, input_grad;
     int copy;  /* different numbers are different nets: device half 0, server half 1 */
+    bool test; /* in float, as all tests of a model are */
     bool side; /* of the method's own graph (whole), instead of the model's */
 };
 int ln__worker_net(struct ln__worker *worker, const struct ln__net_wish *wish, struct ln__net **net, struct ln_fault *fault) LN_MUST_CHECK;

@@ -93,7 +93,7 @@ static int run_eval(struct ln__worker *worker, const struct ln__task *task, stru
     if (!state)
         return ln_fault_set(&result->fault, LN_ENOMEM, "no memory for a client's model");
     int error = ln__device_pull(&device, whole, state);
-    const struct ln__net_wish wish = {.segment = whole, .batch = (int)env->recipe->eval.batch};
+    const struct ln__net_wish wish = {.segment = whole, .batch = (int)env->recipe->eval.batch, .test = true};
     if (!error)
         error = ln__worker_net(worker, &wish, &net, &result->fault);
     if (error)

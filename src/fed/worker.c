@@ -97,7 +97,7 @@ static struct ln__plan_args plan_args(const struct ln__worker *worker)
 static bool same_wish(const struct ln__net_wish *a, const struct ln__net_wish *b)
 {
     return a->segment.from == b->segment.from && a->segment.to == b->segment.to && a->batch == b->batch && a->train == b->train &&
-           a->input_grad == b->input_grad && a->copy == b->copy && a->side == b->side;
+           a->input_grad == b->input_grad && a->copy == b->copy && a->test == b->test && a->side == b->side;
 }
 
 int ln__worker_net(struct ln__worker *worker, const struct ln__net_wish *wish, struct ln__net **net, struct ln_fault *fault)
@@ -113,6 +113,8 @@ int ln__worker_net(struct ln__worker *worker, const struct ln__net_wish *wish, s
     struct ln__plan_args args = plan_args(worker);
     if (wish->side)
         args.graph = worker->env->side;
+    if (wish->test)
+        args.kset = ln__kset_float(args.kset);
     args.segment = wish->segment;
     args.batch = wish->batch;
     args.train = wish->train;
