@@ -333,10 +333,10 @@ static uint32_t *at_place(struct exchanged *list, const uint32_t *from, size_t p
 
 size_t ln_run_pick(const struct ln_run *run, uint32_t round, const uint32_t *from, size_t from_count, size_t count, uint32_t *out)
 {
-    if (count > from_count)
-        count = from_count;
     if (from_count > run->clients) /* more than there are: somebody is named twice */
         from_count = run->clients;
+    if (count > from_count)
+        count = from_count;
     bool sparse = count <= SPARSE && from_count > (size_t)16 * SPARSE;
     struct exchanged exchanged;
     exchanged.count = 0;
