@@ -117,6 +117,10 @@ int ln__presence_read(const char *path, uint32_t clients, struct ln__presence **
         ln__buf_fini(&text);
         return ln_fault_set(fault, error, "fleet.trace: %s", why.text);
     }
+    if (text.size && memchr(text.data, 0, text.size)) {
+        ln__buf_fini(&text);
+        return ln_fault_set(fault, LN_ECONFIG, "fleet.trace: %s holds a zero byte; expected lines of text", path);
+    }
     size_t lines = 1;
     for (size_t i = 0; i < text.size; i++)
         lines += text.data[i] == '\n';

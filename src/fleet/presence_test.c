@@ -60,6 +60,13 @@ static void test_bad_rows_are_named(void **state)
             fail_msg("%s: %s", bad[i].text, fault.text);
     }
     struct ln_fault fault = {0};
+    FILE *file = fopen(path, "w"); /* a line behind a zero byte would not be seen */
+    assert_non_null(file);
+    assert_int_equal(fwrite("0,1,1\n\0\n2,1,0\n", 1, 14, file), 14);
+    assert_int_equal(fclose(file), 0);
+    assert_int_equal(ln__presence_read(path, 3, &presence, &fault), LN_ECONFIG);
+    assert_non_null(strstr(fault.text, "zero byte"));
+    fault = (struct ln_fault){0};
     assert_int_equal(ln__presence_read("/nowhere", 3, &presence, &fault), LN_ENOENT);
     assert_int_equal(ln__mem_live(), 0);
 }
