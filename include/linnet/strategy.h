@@ -115,7 +115,8 @@ int ln_run_publish(struct ln_run *run, struct ln_blob *model, double progress) L
 double ln_run_progress(const struct ln_run *run);
 double ln_run_rounds(const struct ln_run *run); /* the progress at which the run ends at the latest: train.rounds */
 
-/* Models as floats, for rules that are not linear (FedAdam). The state's layout: trainable parameters first, then buffers. */
+/* Models as floats, for rules that are not linear (FedAdam). The state's layout: the model's trainable parameters, then its buffers, then what the
+ * method has beside it (an auxiliary head). */
 size_t ln_run_state_size(const struct ln_run *run);
 size_t ln_run_trainable_size(const struct ln_run *run);
 const float *ln_blob_read(struct ln_run *run, struct ln_blob *model); /* of models, not updates; valid until ln_blob_release */

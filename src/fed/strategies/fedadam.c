@@ -3,7 +3,8 @@
  *
  *     m <- beta1 m + (1 - beta1) d;   v <- beta2 v + (1 - beta2) d^2;   w <- w + eta m / (sqrt v + tau)
  *
- * m starts at 0, v at tau^2; no bias correction, as there. Running statistics of norms are no parameters: they take the mean. */
+ * m starts at 0, v at tau^2; no bias correction, as there. Running statistics of norms are no parameters: they take the mean, and so does
+ * what a method has beside the model (the auxiliary heads of localloss and fedgkt). */
 #include <math.h>
 #include <string.h>
 
