@@ -57,6 +57,30 @@ static void test_a_full_disk_leaves_the_old_checkpoint(void **state)
     federation_close(&federation);
 }
 
+/* Neither lines nor checkpoints can be written: the run goes on to its end, and only what it is for, its model, is missed there. */
+static void test_lines_that_are_lost_end_nothing(void **state)
+{
+    (void)state;
+    struct federation federation;
+    federation_open(&federation);
+    federation_finish(&federation, RECIPE, NULL);
+    float *model = federation.model;
+    federation.model = NULL;
+    federation_clean(&federation);
+    assert_int_equal(federation_run(&federation, RECIPE, NULL, 7), LN_EINTERRUPTED);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_files(1);
+    int error = federation_run(&federation, RECIPE, NULL, 0);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(error, LN_EFULL);
+    assert_non_null(strstr(federation.fault.text, "model.safetensors"));
+    assert_true(federation.last.round == 6);
+    federation_finish(&federation, RECIPE, NULL);
+    assert_memory_equal(federation.model, model, federation.state * sizeof *model);
+    ln__mem_free(model);
+    federation_close(&federation);
+}
+
 /* Which sync of the checkpoint's folder fails, 0: none. Until then there is no room for another record; afterwards the journal cannot be synced. */
 static int failing;
 static bool failed;
@@ -254,10 +278,10 @@ static void test_a_finished_run_is_resumed_to_its_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_full_disk_leaves_the_old_checkpoint), cmocka_unit_test(test_a_failed_compaction_leaves_a_checkpoint),
-        cmocka_unit_test(test_a_record_of_another_recipe_is_refused), cmocka_unit_test(test_a_task_that_cannot_be_is_refused),
-        cmocka_unit_test(test_other_first_weights_are_refused),       cmocka_unit_test(test_open_sums_are_not_in_the_record),
-        cmocka_unit_test(test_a_finished_run_is_resumed_to_its_end),
+        cmocka_unit_test(test_a_full_disk_leaves_the_old_checkpoint),   cmocka_unit_test(test_lines_that_are_lost_end_nothing),
+        cmocka_unit_test(test_a_failed_compaction_leaves_a_checkpoint), cmocka_unit_test(test_a_record_of_another_recipe_is_refused),
+        cmocka_unit_test(test_a_task_that_cannot_be_is_refused),        cmocka_unit_test(test_other_first_weights_are_refused),
+        cmocka_unit_test(test_open_sums_are_not_in_the_record),         cmocka_unit_test(test_a_finished_run_is_resumed_to_its_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

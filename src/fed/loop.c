@@ -270,10 +270,10 @@ static int evaluate(struct ln_run *run)
         run->best_round = run->progress;
     }
     run->evaluated = run->progress;
-    error = ln__output_metrics(run);
-    if (!error && run->args->evaluated)
+    ln__output_metrics(run);
+    if (run->args->evaluated)
         run->args->evaluated(run->args->context, m);
-    return error;
+    return LN_OK;
 }
 
 /* ---- what ends a run early (recipe: stop) ---- */
@@ -321,14 +321,14 @@ static int checkpoint(struct ln_run *run, bool must)
     int error = ln__checkpoint_save(run);
     run->fault = before;
     if (!error) {
-        run->warned = false;
+        run->warned.checkpoint = false;
         return LN_OK;
     }
     if (must || (error != LN_EFULL && error != LN_EIO))
         return ln_fault_set(run->fault, error, "%s", fault.text);
-    if (!run->warned)
+    if (!run->warned.checkpoint)
         ln__log(LN__LOG_WARN, "no checkpoint: %s; the one before stays, the run goes on", fault.text);
-    run->warned = true;
+    run->warned.checkpoint = true;
     return LN_OK;
 }
 
@@ -374,6 +374,7 @@ static int begin(struct ln_run *run)
 
 static int stopped(struct ln_run *run)
 {
+    *run->fault = (struct ln_fault){0}; /* of the test that was interrupted, perhaps: what is told is how saving went */
     int error = checkpoint(run, true);
     if (error)
         return error;

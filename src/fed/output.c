@@ -87,25 +87,25 @@ static int write_all(int file, const char *text, size_t size)
     return 0;
 }
 
-/* Takes the object; a line is written whole or not at all. */
-static int write_line(struct ln_run *run, int file, uint64_t *at, json_t *line)
+/* Takes the object; a line is written whole or not at all. A disk that is full or failing does not end the run: the line is lost, and that is said once. */
+static void write_line(struct ln_run *run, const char *name, int file, uint64_t *at, bool *warned, json_t *line)
 {
     char *text = json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    size_t size = text ? strlen(text) : 0;
     json_decref(line);
-    if (!text)
-        return ln_fault_set(run->fault, LN_ENOMEM, "no memory for a line of metrics");
-    size_t size = strlen(text);
-    text[size] = '\n'; /* in place of the 0 */
-    int error = LN_OK;
-    if (write_all(file, text, size + 1)) {
-        error = ln_fault_errno(run->fault, "%s: cannot write a line of metrics", run->args->dir);
-        if (ftruncate(file, (off_t)*at))
-            ln__log(LN__LOG_WARN, "%s: half a line of metrics is left", run->args->dir);
-    } else {
+    if (text)
+        text[size] = '\n'; /* in place of the 0 */
+    if (text && write_all(file, text, size + 1) == 0) {
         *at += size + 1;
+    } else {
+        if (!*warned)
+            ln__log(LN__LOG_WARN, "%s: lines of %s cannot be written: %s; the run goes on without", run->args->dir, name,
+                    strerror(text ? errno : ENOMEM));
+        *warned = true;
+        if (text && ftruncate(file, (off_t)*at))
+            ln__log(LN__LOG_WARN, "%s: half a line of %s is left", run->args->dir, name);
     }
     ln__mem_free_outer(text);
-    return error;
 }
 
 static void put_real(json_t *line, const char *key, double value)
@@ -168,11 +168,11 @@ static json_t *metrics_line(const struct ln_run *run)
     return line;
 }
 
-int ln__output_metrics(struct ln_run *run)
+void ln__output_metrics(struct ln_run *run)
 {
-    int error = run->metrics_file >= 0 ? write_line(run, run->metrics_file, &run->metrics_size, metrics_line(run)) : LN_OK;
+    if (run->metrics_file >= 0)
+        write_line(run, "metrics.jsonl", run->metrics_file, &run->metrics_size, &run->warned.metrics, metrics_line(run));
     run->notes = 0;
-    return error;
 }
 
 void ln_run_trace(struct ln_run *run, const char *what, uint32_t client, double value)
@@ -186,10 +186,7 @@ void ln_run_trace(struct ln_run *run, const char *what, uint32_t client, double 
     if (client != LN__CLIENT_NONE)
         put_count(line, "client", client);
     put_real(line, "value", value);
-    if (write_line(run, run->trace_file, &run->trace_size, line) && !run->warned) {
-        run->warned = true;
-        ln__log(LN__LOG_WARN, "%s: trace.jsonl cannot be written; the run goes on without", run->args->dir);
-    }
+    write_line(run, "trace.jsonl", run->trace_file, &run->trace_size, &run->warned.trace, line);
 }
 
 /* Spans of a lane that touch are one. */
@@ -199,13 +196,13 @@ struct drawing {
     struct {
         double from, to;
     } open[LN__LANE_DOWN + 1];
-    int error;
 };
 
 static void draw_open(struct drawing *drawing, enum ln__lane lane)
 {
+    struct ln_run *run = drawing->run;
     static const char *const name[] = {"device", "up", "server", "down"};
-    if (drawing->error || drawing->open[lane].to <= drawing->open[lane].from)
+    if (drawing->open[lane].to <= drawing->open[lane].from)
         return;
     json_t *line = json_object();
     put_count(line, "round", drawing->task->round);
@@ -213,7 +210,7 @@ static void draw_open(struct drawing *drawing, enum ln__lane lane)
     json_object_set_new(line, "lane", json_string(name[lane]));
     put_real(line, "from", drawing->open[lane].from);
     put_real(line, "to", drawing->open[lane].to);
-    drawing->error = write_line(drawing->run, drawing->run->gantt_file, &drawing->run->gantt_size, line);
+    write_line(run, "gantt.jsonl", run->gantt_file, &run->gantt_size, &run->warned.gantt, line);
 }
 
 static void draw(void *context, enum ln__lane lane, double from_s, double to_s)
@@ -239,10 +236,6 @@ void ln__output_gantt(struct ln_run *run, const struct ln__fleet_event *event)
     run->on->spans(run->fleet, task, &event->result.trace, &(struct ln__watch){draw, &drawing});
     for (int lane = LN__LANE_DEVICE; lane <= LN__LANE_DOWN; lane++)
         draw_open(&drawing, (enum ln__lane)lane);
-    if (drawing.error && !run->warned) {
-        run->warned = true;
-        ln__log(LN__LOG_WARN, "%s: gantt.jsonl cannot be written; the run goes on without", run->args->dir);
-    }
 }
 
 static int write_model(struct ln_run *run)

@@ -89,7 +89,9 @@ struct ln_run {
     struct ln__sha256 origin; /* of the weights from a file that the run began with; zeros: from none */
     struct ln__buf saved;     /* struct ln__blob_id of all blobs the last good checkpoint names */
     double wall_before, wall_start, saved_at;
-    bool warned; /* that checkpoints fail */
+    struct {
+        bool checkpoint, metrics, trace, gantt;
+    } warned; /* that they cannot be written */
 };
 
 /* fed/run.c */
@@ -110,7 +112,7 @@ const char *ln__run_ended_by(const struct ln_run *run); /* "rounds", "accuracy",
 /* fed/output.c */
 int ln__output_open(struct ln_run *run) LN_MUST_CHECK; /* cuts the files to the sizes the run knows */
 void ln__output_close(struct ln_run *run);
-int ln__output_metrics(struct ln_run *run) LN_MUST_CHECK;
+void ln__output_metrics(struct ln_run *run);
 void ln__output_gantt(struct ln_run *run, const struct ln__fleet_event *event); /* of a task that is done */
 int ln__output_sync(struct ln_run *run) LN_MUST_CHECK;
 int ln__output_end(struct ln_run *run) LN_MUST_CHECK; /* model.safetensors, summary.json */
