@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <nettle/sha2.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -123,16 +124,27 @@ static int open_beside(const char *path, char *temporary)
     return file;
 }
 
+/* A rename would put a file in a symbolic link's place: what it leads to is replaced. behind has PATH_MAX bytes. */
+static const char *follow(const char *path, char *behind)
+{
+    struct stat about;
+    return lstat(path, &about) == 0 && S_ISLNK(about.st_mode) && realpath(path, behind) ? behind : path;
+}
+
 int ln__file_replace(const char *path, const struct ln__piece *piece, size_t pieces, struct ln_fault *fault)
 {
-    char temporary[PATH_MAX];
-    if (strlen(path) + sizeof ".123456" > sizeof temporary)
+    char temporary[PATH_MAX], behind[PATH_MAX];
+    struct stat old;
+    bool exists = stat(path, &old) == 0;
+    if (exists && !S_ISREG(old.st_mode))
+        return ln_fault_set(fault, LN_EIO, "%s: not a regular file; expected one, or a name that is free", path);
+    const char *to = follow(path, behind);
+    if (strlen(to) + sizeof ".123456" > sizeof temporary)
         return ln_fault_set(fault, LN_EINVALID, "%s: the path is too long", path);
-    int file = open_beside(path, temporary);
+    int file = open_beside(to, temporary);
     if (file < 0)
         return ln_fault_errno(fault, "%s: cannot make a file beside it", path);
-    struct stat old;
-    int failed = stat(path, &old) == 0 && fchmod(file, old.st_mode & 07777) != 0; /* a private file stays private */
+    int failed = exists && fchmod(file, old.st_mode & 07777) != 0; /* a private file stays private */
     for (size_t i = 0; i < pieces && !failed; i++)
         failed = write_all(file, piece[i].data, piece[i].size);
     failed = failed || fsync(file) != 0;
@@ -141,7 +153,7 @@ int ln__file_replace(const char *path, const struct ln__piece *piece, size_t pie
         failed = 1;
         saved = errno;
     }
-    if (!failed && rename(temporary, path) != 0) {
+    if (!failed && rename(temporary, to) != 0) {
         failed = 1;
         saved = errno;
     }
@@ -150,7 +162,7 @@ int ln__file_replace(const char *path, const struct ln__piece *piece, size_t pie
         errno = saved;
         return ln_fault_errno(fault, "%s: cannot write", path);
     }
-    return ln__file_sync_folder(path, fault);
+    return ln__file_sync_folder(to, fault);
 }
 
 int ln__file_mkdirs(const char *path, struct ln_fault *fault)

@@ -18,7 +18,8 @@ void ln__file_unmap(struct ln__map *map);
 
 int ln__file_read(const char *path, size_t max, struct ln__buf *out, struct ln_fault *fault) LN_MUST_CHECK; /* LN_EBUDGET over max */
 
-/* Replaces path by the pieces one after another: temporary file beside it, fsync, rename, fsync of the folder. */
+/* Replaces path by the pieces one after another: temporary file beside it, fsync, rename, fsync of the folder. Of a symbolic link the file it leads to is
+ * replaced. LN_EIO: path is a folder, a pipe or a device. */
 struct ln__piece {
     const void *data;
     size_t size;

@@ -97,6 +97,30 @@ static void too_large_and_absent(void **state)
     assert_int_equal(ln__file_replace(folder, &piece, 1, &fault), LN_EIO); /* not over a folder, and nothing is left beside it */
 }
 
+/* A rename over a pipe or a device would leave a file in its place; over a link it would leave the link's file as it was. */
+static void not_a_file(void **state)
+{
+    (void)state;
+    const struct ln__piece old = {"old", 3}, new = {"new", 3};
+    char link[120];
+    struct stat about;
+    struct ln_fault fault = {0};
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(ln__file_replace(path, &old, 1, &fault), LN_EIO);
+    assert_non_null(strstr(fault.text, "/f: not a regular file"));
+    assert_int_equal(stat(path, &about), 0);
+    assert_true(S_ISFIFO(about.st_mode));
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(ln__file_replace(path, &old, 1, NULL), LN_OK);
+    assert_int_equal(ln__file_join(link, sizeof link, folder, "link"), LN_OK);
+    assert_int_equal(symlink("f", link), 0);
+    assert_int_equal(ln__file_replace(link, &new, 1, NULL), LN_OK);
+    check_content("new");
+    assert_int_equal(lstat(link, &about), 0);
+    assert_true(S_ISLNK(about.st_mode));
+    assert_int_equal(unlink(link), 0);
+}
+
 /* In a child whose files may hold no more than 100 bytes, as on a full disk. */
 static int on_full_disk(void)
 {
@@ -170,7 +194,7 @@ static void hashes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {WITH_FOLDER(replaced), WITH_FOLDER(too_large_and_absent), WITH_FOLDER(full_disk), WITH_FOLDER(folders),
-                                       cmocka_unit_test(hashes)};
+    const struct CMUnitTest tests[] = {WITH_FOLDER(replaced), WITH_FOLDER(too_large_and_absent), WITH_FOLDER(not_a_file), WITH_FOLDER(full_disk),
+                                       WITH_FOLDER(folders),  cmocka_unit_test(hashes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
