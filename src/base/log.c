@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #define BAR_WIDTH 20
 #define BAR_EVERY_S 0.1
 #define LINE_EVERY_S 5.0
+#define LINE_MAX_BYTES 8192 /* a command to go on with, which many --set make long */
 
 static struct {
     pthread_mutex_t lock;
@@ -22,12 +24,19 @@ static struct {
     char unit[24];
     double begun_s, begun_done, shown_s;
     char bar[512]; /* as last drawn, to draw it again below a log line */
-} state = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = LN__LOG_INFO};
+} state = {.lock = PTHREAD_MUTEX_INITIALIZER, .level = LN__LOG_WARN};
+
+/* A bar is drawn anew by control characters, which a dumb terminal prints. */
+static bool takes_bar(void)
+{
+    const char *terminal = getenv("TERM");
+    return isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0;
+}
 
 static void settle_form(void)
 {
     if (state.form == LN__LOG_AUTO)
-        state.form = isatty(STDERR_FILENO) ? LN__LOG_BAR : LN__LOG_PLAIN;
+        state.form = takes_bar() ? LN__LOG_BAR : LN__LOG_PLAIN;
 }
 
 void ln__log_setup(enum ln__log_level level, enum ln__log_form form)
@@ -75,7 +84,7 @@ void ln__log(enum ln__log_level level, const char *format, ...)
         pthread_mutex_unlock(&state.lock);
         return;
     }
-    char text[1024];
+    char text[LINE_MAX_BYTES];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -131,7 +140,7 @@ static void print_done(double done, double total, char *out, size_t room)
 static size_t terminal_width(void)
 {
     struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 80;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 /* "training 12/500 |###-----| 0.41 rounds/s, 19:50 left, accuracy 61.3 %": the bar takes what the words leave of the terminal, and all is cut to it so that it

@@ -1,5 +1,5 @@
-/* Log lines and progress on standard error. On a terminal a progress bar with rate and remaining time stays at the bottom;
- * elsewhere plain lines, at most one in 5 s; with json, one JSON object a line. The one room with state of its own: the
+/* Log lines and progress on standard error, from warnings on unless ln__log_setup says otherwise. On a terminal that is not dumb a
+ * progress bar with rate and remaining time stays at the bottom; elsewhere plain lines, at most one in 5 s; with json, one JSON object a line. The one room with state of its own: the
  * level, the form, the bar. What is no printable UTF-8 in a text becomes '?'. Safe from any thread. */
 #ifndef LINNET_BASE_LOG_H
 #define LINNET_BASE_LOG_H

@@ -6,9 +6,11 @@
 #include <cmocka.h>
 
 #include <jansson.h>
+#include <pty.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -31,6 +33,20 @@ static void capture(void (*write_it)(void))
     size_t size = fread(text, 1, sizeof text - 1, file);
     text[size] = 0;
     fclose(file);
+}
+
+/* The library is an application's guest: nothing but warnings, until the program says otherwise. */
+static void first_lines(void)
+{
+    ln__log(LN__LOG_INFO, "not shown");
+    ln__log(LN__LOG_WARN, "shown");
+}
+
+static void first(void **state)
+{
+    (void)state;
+    capture(first_lines);
+    assert_string_equal(text, "warning: shown\n");
 }
 
 static void plain_lines(void)
@@ -119,6 +135,44 @@ static void bar(void **state)
     assert_int_equal(text[strlen(text) - 1], '\n');
 }
 
+static void terminal_lines(void)
+{
+    ln__log_setup(LN__LOG_INFO, LN__LOG_AUTO);
+    ln__progress("training", "rounds", 1, 2, "accuracy 61.3 %");
+    ln__log(LN__LOG_INFO, "between");
+    ln__progress_end();
+}
+
+/* What a terminal of that name and width gets, into text. */
+static void show_on(const char *name, unsigned short columns)
+{
+    const struct winsize size = {.ws_row = 24, .ws_col = columns};
+    int far, near, saved = dup(STDERR_FILENO);
+    fflush(stderr);
+    assert_int_equal(openpty(&far, &near, NULL, NULL, &size), 0);
+    assert_int_equal(setenv("TERM", name, 1), 0);
+    assert_true(dup2(near, STDERR_FILENO) >= 0);
+    terminal_lines();
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ssize_t got = read(far, text, sizeof text - 1); /* all of it: it waits there */
+    assert_true(got > 0);
+    text[got] = 0;
+    close(near);
+    close(far);
+}
+
+static void terminals(void **state)
+{
+    (void)state;
+    show_on("xterm", 16);
+    assert_non_null(strstr(text, "\r\033[Kbetween"));
+    assert_true(strcspn(text, "\r") < 16); /* the bar does not wrap */
+    show_on("dumb", 80);
+    assert_null(strchr(text, '\033'));
+    assert_non_null(strstr(text, "training 1/2, accuracy 61.3 %"));
+}
+
 /* Another unit under one bar: the count is rounded, the rate and what is left begin anew with it. */
 static void unit_lines(void)
 {
@@ -168,7 +222,7 @@ static void clocks(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(plain), cmocka_unit_test(json),   cmocka_unit_test(bar),
-                                       cmocka_unit_test(units), cmocka_unit_test(levels), cmocka_unit_test(clocks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(first),     cmocka_unit_test(plain), cmocka_unit_test(json),   cmocka_unit_test(bar),
+                                       cmocka_unit_test(terminals), cmocka_unit_test(units), cmocka_unit_test(levels), cmocka_unit_test(clocks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
