@@ -24,6 +24,12 @@ run 2 'rounds' --set train.rounds=0
 refuses 2 'rnu: .*did you mean run' "$LINNET" rnu
 refuses 2 '--treads.*--threads' "$LINNET" profile logreg --treads 2
 refuses 2 'value is missing' "$LINNET" run tiny.yaml --out
+refuses 2 '--out: a value is missing before --resume' "$LINNET" run tiny.yaml --out --resume
+many=$(printf 'x%.0s ' {1..256})
+refuses 2 'expected at most 256 arguments' "$LINNET" predict whole $many
+for arguments in --version --help 'run --help' 'help run' list; do
+    refuses 1 'standard output: cannot write' bash -c '"$@" >/dev/full' bash "$LINNET" $arguments
+done
 refuses 2 'argument is needed' "$LINNET" run
 refuses 2 'LINNET_ISA=sse9.*ref' env LINNET_ISA=sse9 "$LINNET" list
 refuses 2 'no such model.*cnn5x5' "$LINNET" profile cnn5

@@ -24,6 +24,18 @@ int ln__cli_usage(const char *command, const char *format, ...)
     return LN__EXIT_USAGE;
 }
 
+int ln__cli_word(struct ln__buf *command, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,+@%-";
+    const char *between = command->size ? " " : "";
+    if (*word && word[strspn(word, plain)] == 0)
+        return ln__buf_print(command, "%s%s", between, word);
+    int code = ln__buf_print(command, "%s'", between);
+    for (; *word && !code; word++)
+        code = *word == '\'' ? ln__buf_print(command, "'\\''") : ln__buf_add(command, word, 1);
+    return code ? code : ln__buf_print(command, "'");
+}
+
 static int unknown_flag(const char *command, const char *name, size_t size, const struct ln__flag *flags)
 {
     char given[64];
@@ -75,7 +87,9 @@ int ln__cli_args(const char *command, int argc, char **argv, const struct ln__fl
             continue;
         }
         if (ended || arg[0] != '-' || !arg[1]) {
-            if (found == most || found == LN__ARGS_MAX)
+            if (found == LN__ARGS_MAX)
+                return ln__cli_usage(command, "\"%.80s\": expected at most %d arguments", arg, LN__ARGS_MAX);
+            if (found == most)
                 return ln__cli_usage(command, "\"%.80s\": one argument too many", arg);
             words->item[found++] = arg;
             words->count = found;
@@ -99,8 +113,8 @@ int ln__cli_args(const char *command, int argc, char **argv, const struct ln__fl
             continue;
         }
         const char *value = name[size] ? name + size + 1 : i + 1 < argc ? argv[++i] : NULL;
-        if (!value)
-            return ln__cli_usage(command, "--%s: a value is missing", flag->name);
+        if (!value || (!name[size] && strncmp(value, "--", 2) == 0)) /* "--out --resume": a folder of that name is --out=--resume */
+            return ln__cli_usage(command, "--%s: a value is missing%s%.80s", flag->name, value ? " before " : "", value ? value : "");
         int failed = give_value(command, flag, value);
         if (failed)
             return failed;

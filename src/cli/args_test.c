@@ -42,6 +42,20 @@ static void flags_take_values_in_both_forms(void **state)
     assert_int_equal(given.words.count, 2);
     assert_string_equal(given.words.item[1], "--resume");
     assert_int_equal(PARSE(&given, 0, 1, "-"), 0); /* a lone dash is a word */
+    assert_int_equal(PARSE(&given, 0, 1, "--out=--resume"), 0);
+    assert_string_equal(given.text, "--resume");
+}
+
+static void words_as_a_shell_reads_them(void **state)
+{
+    (void)state;
+    struct ln__buf command;
+    ln__buf_init(&command, LN__COMMAND_MAX);
+    static const char *const word[] = {"linnet", "a/b-c.yaml", "two words", "it's", "", "{kind: sgd}"};
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++)
+        assert_int_equal(ln__cli_word(&command, word[i]), LN_OK);
+    assert_string_equal((const char *)command.data, "linnet a/b-c.yaml 'two words' 'it'\\''s' '' '{kind: sgd}'");
+    ln__buf_fini(&command);
 }
 
 static void what_does_not_fit_is_usage(void **state)
@@ -51,6 +65,7 @@ static void what_does_not_fit_is_usage(void **state)
     assert_int_equal(PARSE(&given, 1, 1, "a", "b"), LN__EXIT_USAGE);
     assert_int_equal(PARSE(&given, 1, 1, "--resume"), LN__EXIT_USAGE);
     assert_int_equal(PARSE(&given, 0, 1, "--out"), LN__EXIT_USAGE);
+    assert_int_equal(PARSE(&given, 0, 1, "--out", "--resume"), LN__EXIT_USAGE);
     assert_int_equal(PARSE(&given, 0, 1, "--resume=yes"), LN__EXIT_USAGE);
     assert_int_equal(PARSE(&given, 0, 1, "--res"), LN__EXIT_USAGE);
     assert_int_equal(PARSE(&given, 0, 1, "-x"), LN__EXIT_USAGE);
@@ -111,8 +126,8 @@ static void failing_allocations_end_a_table_cleanly(void **state)
 int main(void)
 {
     ln__log_setup(LN__LOG_ERROR, LN__LOG_PLAIN);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(flags_take_values_in_both_forms), cmocka_unit_test(what_does_not_fit_is_usage),
-                                       cmocka_unit_test(only_a_bad_recipe_is_usage), cmocka_unit_test(amounts_as_people_read_them),
-                                       cmocka_unit_test(failing_allocations_end_a_table_cleanly)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(flags_take_values_in_both_forms), cmocka_unit_test(words_as_a_shell_reads_them),
+                                       cmocka_unit_test(what_does_not_fit_is_usage),      cmocka_unit_test(only_a_bad_recipe_is_usage),
+                                       cmocka_unit_test(amounts_as_people_read_them),     cmocka_unit_test(failing_allocations_end_a_table_cleanly)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

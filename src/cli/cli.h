@@ -15,8 +15,12 @@ int ln__cli_fail(int code, const struct ln_fault *fault);
 /* A complaint about the command line; names `linnet help NAME`. Returns LN__EXIT_USAGE. */
 int ln__cli_usage(const char *command, const char *format, ...) LN_PRINTF(2, 3);
 
-/* From now on SIGINT and SIGTERM set *cli->stop; the second one ends the program at once. */
+/* From now on SIGINT and SIGTERM set *cli->stop; the second one, of either, ends the program at once. */
 void ln__cli_catch_signals(void);
+
+/* One more word of a command that a person is to copy: quoted as a shell wants it. */
+int ln__cli_word(struct ln__buf *command, const char *word) LN_MUST_CHECK;
+#define LN__COMMAND_MAX (1u << 16) /* bytes of it */
 
 /* ---- arguments ---- */
 #define LN__ARGS_MAX 256
@@ -25,7 +29,7 @@ struct ln__list {
     size_t count;
 };
 enum ln__flag_type { LN__FLAG_SET, LN__FLAG_TEXT, LN__FLAG_LIST, LN__FLAG_COUNT };
-/* "--name", "--name value" or "--name=value"; ended by {0}. */
+/* "--name", "--name value" (one that does not begin with "--") or "--name=value"; ended by {0}. */
 struct ln__flag {
     const char *name; /* without dashes */
     enum ln__flag_type type;

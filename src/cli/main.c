@@ -16,12 +16,18 @@
 
 static volatile int stop_asked;
 
+static bool in_json;
+
+/* A second signal, of either kind, finds the default: the end. */
 static void on_signal(int number)
 {
-    static const char text[] = "\nstopping after this step; once more to end at once\n";
+    static const char text[] = "\nstopping after this step; once more to end at once\n",
+                      object[] = "{\"level\":\"warning\",\"text\":\"stopping after this step; once more to end at once\"}\n";
+    (void)number;
     stop_asked = 1;
-    signal(number, SIG_DFL);
-    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    ssize_t ignored = in_json ? write(STDERR_FILENO, object, sizeof object - 1) : write(STDERR_FILENO, text, sizeof text - 1);
     (void)ignored;
 }
 
@@ -132,24 +138,18 @@ static int take_globals(int argc, char **argv, struct global *out)
     return kept;
 }
 
-int main(int argc, char **argv)
+static int act(const struct global *global, int argc, char **argv)
 {
-    struct global global = {0};
-    argc = take_globals(argc, argv, &global);
-    enum ln__log_level level = global.quiet ? LN__LOG_WARN : global.verbose ? LN__LOG_DEBUG : LN__LOG_INFO;
-    ln__log_setup(level, global.json ? LN__LOG_JSON : LN__LOG_AUTO);
-    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error like a full disk, not the end of the process */
-    if (global.version)
-        return print_version(global.json);
-
-    struct ln__cli cli = {.catalog = ln_catalog_builtin(), .stop = &stop_asked, .json = global.json, .quiet = global.quiet};
+    if (global->version)
+        return print_version(global->json);
+    struct ln__cli cli = {.catalog = ln_catalog_builtin(), .stop = &stop_asked, .json = global->json, .quiet = global->quiet};
     int failed = choose_kernels(&cli.kset);
     if (failed)
         return failed;
     const struct ln__command *help = find_command("help");
     if (argc < 2) {
         help->run(&cli, 1, (char *[]){"help", NULL});
-        return global.help ? LN__EXIT_DONE : LN__EXIT_USAGE;
+        return global->help ? LN__EXIT_DONE : LN__EXIT_USAGE;
     }
     const struct ln__command *command = find_command(argv[1]);
     if (!command && argv[1][0] == '-') {
@@ -158,10 +158,22 @@ int main(int argc, char **argv)
     }
     if (!command)
         return unknown_command(argv[1]);
-    if (global.help)
+    if (global->help)
         return help->run(&cli, 2, (char *[]){"help", argv[1], NULL});
     int code = command->run(&cli, argc - 1, argv + 1);
     ln__ranks_end();
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct global global = {0};
+    argc = take_globals(argc, argv, &global);
+    enum ln__log_level level = global.quiet ? LN__LOG_WARN : global.verbose ? LN__LOG_DEBUG : LN__LOG_INFO;
+    in_json = global.json;
+    ln__log_setup(level, global.json ? LN__LOG_JSON : LN__LOG_AUTO);
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is an error like a full disk, not the end of the process */
+    int code = act(&global, argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         ln__log(LN__LOG_ERROR, "standard output: cannot write");
         return code ? code : LN__EXIT_FAILED;

@@ -143,7 +143,7 @@ const struct ln__command ln__command_predict = {
     .summary = "says what is in pictures: the five likeliest classes",
     .help =
         "Pictures are PNG or PPM/PGM. One of another size than the model's is an error unless --resize (bilinear; the shape is not kept). Grey and\n"
-        "colour become what the model takes. A model of norm batch uses the statistics of the pictures given: name many, or train with\n"
-        "norm running.\n",
+        "colour become what the model takes. A model of norm batch uses the statistics of the pictures given: name many (255 at\n"
+        "most), or train with norm running.\n",
     .run = run,
 };
