@@ -48,6 +48,9 @@ run 1 'data_batch_3\.bin: .*30729999' --set data.set=cifar10 --set data.dir=cifa
 rm cifar/data_batch_3.bin
 run 1 'data_batch_3\.bin: .*linnet data get cifar10' --set data.set=cifar10 --set data.dir=cifar
 [[ ! -e never ]] || fail "a run that never began left its folder behind: $(ls -A never)"
+mkdir stood
+refuses 1 'data_batch_3' "$LINNET" run tiny.yaml --out stood/made/never --set data.set=cifar10 --set data.dir=cifar
+[[ -d stood && ! -e stood/made ]] || fail "a run that never began left $(find stood)"
 
 # ---- where the run would be written ----
 refuses 2 'whole: not empty; --resume .*--force' "$LINNET" run tiny.yaml --out whole
@@ -70,8 +73,33 @@ echo '{}' >lost/leak.json
 touch lost/mine
 refuses 2 'sample.*100.*8 clients|train\.sample' "$LINNET" run tiny.yaml --out lost --force --set train.sample=100
 refuses 1 'data_batch_1\.bin' "$LINNET" run tiny.yaml --out lost --force --set data.set=cifar10
+refuses 1 'lost: in use by another process' flock lost/checkpoint/journal "$LINNET" run tiny.yaml --out lost --force
+refuses 2 'lost/recipe\.yaml: in the folder whose run --force replaces' "$LINNET" run lost/recipe.yaml --out lost --force
+# Neither where its recipe, nor where its first checkpoint cannot be written: then there is nothing to go on with.
+for blocks in 0 40; do
+    code=0
+    said=$(bash -c 'ulimit -f $1; shift; exec "$@"' bash $blocks "$LINNET" run tiny.yaml --out lost --force --set data.set.height=48 --set data.set.width=48 2>&1) ||
+        code=$?
+    [[ $code == 1 && $said == *'File too large'* && $said != *'go on with'* ]] || fail "--force on a full disk: exit code $code, $said"
+done
+if ((EUID != 0)); then # a run in two halves is none
+    chmod 555 lost/checkpoint
+    refuses 1 'lost/checkpoint: cannot move to lost/\.replaced/checkpoint' "$LINNET" run tiny.yaml --out lost --force
+    chmod 755 lost/checkpoint
+fi
 same whole lost
-[[ -f lost/leak.json && ! -e lost/.replaced ]] || fail "a refused --force: $(ls lost)"
+[[ -f lost/leak.json && ! -e lost/.replaced ]] || fail "a refused --force: $(ls -A lost)"
+for mode in --force --resume --quiet; do # no folder is not this one
+    (cd lost && refuses 1 'not a path' "$LINNET" run ../tiny.yaml --out '' $mode && rm refusal.*)
+done
+same whole lost
+mkdir mine
+cp tiny.yaml mine/recipe.yaml
+refuses 2 'mine: holds recipe\.yaml that no run wrote' "$LINNET" run tiny.yaml --out mine --force
+refuses 2 'mine/recipe\.yaml: in the folder' "$LINNET" run mine/recipe.yaml --out mine --force
+cmp tiny.yaml mine/recipe.yaml || fail "--force took a recipe that no run wrote"
+mv mine/recipe.yaml mine/model.safetensors
+refuses 2 'mine: holds model\.safetensors that no run wrote' "$LINNET" run tiny.yaml --out mine --force
 mkdir lost/.replaced
 touch lost/.replaced/mine
 "$LINNET" run tiny.yaml --out lost --force --quiet --set seed=8 >/dev/null
@@ -115,22 +143,22 @@ refuses 2 'foo: no such model' "$LINNET" bench steps foo
 # ---- a full disk during a checkpoint (a limit on the size of files acts the same): the old one stays ----
 big=(tiny.yaml --set train.rounds=40 --set data.set.height=48 --set data.set.width=48 --set checkpoint.every_s=0)
 "$LINNET" run "${big[@]}" --out roomy --quiet >/dev/null
-begin_and_signal() { # SIGNAL ARGUMENTS...: sends it when the run has said that it begins
-    local signal=$1 line
-    shift
+begin_and_signal() { # SIGNAL WORDS ARGUMENTS...: sends it when the run has said a line with these words
+    local signal=$1 words=$2 line
+    shift 2
     rm -f said
     mkfifo said
     "$LINNET" run "$@" >interrupted.out 2>said &
     local pid=$!
     exec 3<said
-    IFS= read -r line <&3
+    while IFS= read -r line <&3 && [[ $line != *"$words"* ]]; do :; done
     kill -"$signal" $pid
     cat <&3 >interrupted.err
     exec 3<&-
     code=0
     wait $pid || code=$?
 }
-begin_and_signal INT "${big[@]}" --out full
+begin_and_signal INT 'training 0/40' "${big[@]}" --out full # its first checkpoint follows
 [[ $code == 1 ]] || fail "interrupted: exit code $code"
 refuses 1 'full.*(File too large|No space left|no space left)' bash -c 'ulimit -f 40; exec "$@"' bash "$LINNET" run "${big[@]}" --out full --resume
 "$LINNET" run "${big[@]}" --out full --resume --quiet >/dev/null
@@ -143,12 +171,17 @@ if ((EUID == 0)) && mkdir disk && mount -t tmpfs -o size=300k none disk 2>/dev/n
 fi
 
 # ---- Ctrl-C: saves, says how to go on; what it says works ----
-begin_and_signal INT "${big[@]}" --out stopped
+begin_and_signal INT 'training 0/40' "${big[@]}" --out "it's stopped"
 [[ $code == 1 ]] || fail "Ctrl-C: exit code $code"
 command=$(sed -n 's/.*go on with: linnet //p' interrupted.err)
 [[ $command == *--resume* ]] || fail "Ctrl-C did not say how to go on: $(cat interrupted.err)"
-"$LINNET" $command --quiet >/dev/null
-same roomy stopped
-begin_and_signal TERM "${big[@]}" --out stopped --force
+eval "\"\$LINNET\" $command --quiet" >/dev/null
+same roomy "it's stopped"
+begin_and_signal TERM ' kernels' "${big[@]}" --out "it's stopped" --force # before it has a checkpoint: what was there is there again
 [[ $code == 1 ]] || fail "SIGTERM: exit code $code"
+if grep -q 'before the first checkpoint' interrupted.err; then # else it was quicker than the signal
+    same roomy "it's stopped"
+fi
+begin_and_signal INT '"unit":"rounds"' "${big[@]}" --out stopped --json
+python3 -c 'import json, sys; [json.loads(line) for line in sys.stdin]' <interrupted.err || fail "Ctrl-C with --json: $(cat interrupted.err)"
 echo "bad input: $checks checks"

@@ -44,7 +44,7 @@ struct ln_run_end {
 };
 
 /* Blocks until the run has ended. args NULL: all zero. Whatever is returned, end it by ln_run_end_fini. LN_ECONFIG: the recipe is
- * wrong, the fault says where. LN_EINTERRUPTED: stopped. */
+ * wrong, the fault says where. LN_EINTERRUPTED: stopped; before the first checkpoint nothing of it is left in dir. */
 int ln_recipe_run(const struct ln_recipe *recipe, const struct ln_run_args *args, struct ln_run_end *out, struct ln_fault *fault) LN_MUST_CHECK;
 void ln_run_end_fini(struct ln_run_end *end);
 

@@ -1,5 +1,4 @@
 #include "api/federation.h"
-#include "api/rundir.h"
 #include "fleet/ranks.h"
 #include <limits.h>
 #include <string.h>
@@ -33,8 +32,8 @@ static int copy_model(const struct ln__federation *federation, size_t state, str
 static void evaluated(void *context, const struct ln__metrics *now)
 {
     const struct ln__federation *federation = context;
-    if (federation->dir)
-        ln__rundir_begun(federation->dir);
+    if (federation->folder.dir)
+        ln__rundir_begun(federation->folder.dir); /* at the second test: the first one comes before the first checkpoint */
     if (federation->evaluated)
         federation->evaluated(federation->context, now);
 }
@@ -48,15 +47,15 @@ static int run_env(const struct ln__federation *federation, const struct ln__env
     if (ln__ranks_number() > 0)
         return plugin->serve ? plugin->serve(choice->options, env, fault)
                              : ln_fault_set(fault, LN_ECONFIG, "fleet %s does not run on several ranks", plugin->plugin.name);
-    int code = federation->dir ? ln__rundir_shares(federation->dir, env, fault) : LN_OK;
+    int code = federation->folder.dir ? ln__rundir_shares(federation->folder.dir, env, fault) : LN_OK;
     if (!code)
         code = plugin->open(choice->options, env, &fleet, fault);
     if (code)
         return code;
     const struct ln__loop_args args = {.env = env,
                                        .fleet = fleet,
-                                       .dir = federation->dir,
-                                       .resume = federation->resume,
+                                       .dir = federation->folder.dir,
+                                       .resume = federation->folder.resume,
                                        .stop = federation->stop,
                                        .quiet = federation->quiet,
                                        .evaluated = evaluated,
@@ -72,32 +71,31 @@ static int run_env(const struct ln__federation *federation, const struct ln__env
     return code;
 }
 
-static bool began(const char *dir)
-{
-    char path[PATH_MAX];
-    return ln__file_join(path, sizeof path, dir, "metrics.jsonl") == 0 && ln__file_exists(path);
-}
-
 int ln__federation_run(const struct ln__federation *federation, struct ln__metrics *last, struct ln_fault *fault)
 {
     char folder[PATH_MAX];
     *last = (struct ln__metrics){0};
     if (federation->model)
         *federation->model = NULL;
-    if (federation->dir && ln__file_join(folder, sizeof folder, federation->dir, "checkpoint/blobs"))
-        return ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", federation->dir);
+    if (federation->folder.dir && ln__file_join(folder, sizeof folder, federation->folder.dir, "checkpoint/blobs"))
+        return ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", federation->folder.dir);
     struct ln__blobs *blobs = NULL;
     struct ln__env env;
-    int code = ln__blobs_open(federation->dir ? folder : NULL, federation->dir ? blob_budget() : 0, &blobs, fault);
+    int code = ln__blobs_open(federation->folder.dir ? folder : NULL, federation->folder.dir ? blob_budget() : 0, &blobs, fault);
     if (!code) {
-        code = ln__env_open(federation->recipe, federation->catalog, federation->kset, blobs, &env, fault);
+        code = ln__env_open(federation->recipe, federation->catalog, federation->folder.kset, blobs, &env, fault);
         if (!code) {
             code = run_env(federation, &env, last, fault);
             ln__env_close(&env);
         }
         ln__blobs_close(blobs);
     }
-    if (code && code != LN_EINTERRUPTED && federation->dir && !federation->resume && !began(federation->dir))
-        ln__rundir_undo(federation->dir);
+    bool saved = federation->folder.dir && ln__rundir_saved(federation->folder.dir);
+    if (saved)
+        ln__rundir_begun(federation->folder.dir);
+    else if (code && federation->folder.dir && !federation->folder.resume)
+        ln__rundir_undo(&federation->folder);
+    if (federation->saved)
+        *federation->saved = saved;
     return code;
 }

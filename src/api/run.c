@@ -1,7 +1,6 @@
 #include <linnet/run.h>
 
 #include "api/federation.h"
-#include "api/rundir.h"
 #include <string.h>
 
 struct ln_recipe {
@@ -78,21 +77,18 @@ int ln_recipe_run(const struct ln_recipe *recipe, const struct ln_run_args *args
     struct ln_run_args own = args ? *args : (struct ln_run_args){0};
     struct ln__recipe bound;
     struct ln__metrics last = {0};
-    const struct ln__kset *kset = ln__kset_best();
-    bool resume = false;
+    struct ln__rundir folder = {.dir = own.dir, .kset = ln__kset_best()};
     *out = (struct ln_run_end){0};
     if (!own.catalog)
         own.catalog = ln_catalog_builtin();
     int code = ln__conf_bind(recipe->conf, own.catalog, ln__recipe_options, sizeof bound, &bound, fault);
     if (!code && own.dir)
-        code = ln__rundir_open(own.dir, own.resume ? LN__RUNDIR_RESUME : LN__RUNDIR_NEW, &bound, &kset, &resume, fault);
+        code = ln__rundir_open(&folder, own.resume ? LN__RUNDIR_RESUME : LN__RUNDIR_NEW, &bound, NULL, fault);
     if (code)
         return code;
     const struct ln__federation federation = {.recipe = &bound,
                                               .catalog = own.catalog,
-                                              .kset = kset,
-                                              .dir = own.dir,
-                                              .resume = resume,
+                                              .folder = folder,
                                               .quiet = true,
                                               .stop = own.stop,
                                               .evaluated = own.progress ? evaluated : NULL,

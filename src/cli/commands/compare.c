@@ -1,7 +1,6 @@
 /* Several runs: the product of the varied values, each with several seeds, in folders of their own below one. */
 #include "dash/compare.h"
 #include "api/federation.h"
-#include "api/rundir.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/grid.h"
@@ -139,44 +138,25 @@ static int check_all(struct job *job, const struct ln__sha256 *data, struct ln_f
     return code;
 }
 
-/* DIR/fedavg and DIR, where a run that never began left them empty. */
-static void drop_empty(char *dir)
-{
-    for (int k = 0; k < 2; k++) {
-        char *slash = strrchr(dir, '/');
-        if (!slash || slash == dir)
-            return;
-        *slash = 0;
-        if (rmdir(dir) != 0)
-            return;
-    }
-}
-
 static int run_one(struct job *job, size_t cell, unsigned number, struct ln__summary *summary, struct ln_fault *fault)
 {
     char dir[PATH_MAX], label[LN__GRID_TEXT];
     struct ln__loaded loaded;
     struct ln__metrics last;
-    const struct ln__kset *kset = job->cli->kset;
-    bool resume = false;
+    struct ln__rundir folder = {.dir = dir, .kset = job->cli->kset};
     int code = ln__grid_load(job->cli, &job->grid, cell, number, job->recipe, &job->sets, &loaded, fault);
     if (code)
         return code;
     code = run_folder(job, cell, loaded.recipe.seed, dir, fault);
     enum ln__rundir_mode mode = job->resume ? LN__RUNDIR_RESUME : job->force ? LN__RUNDIR_FORCE : LN__RUNDIR_NEW;
     if (!code)
-        code = ln__rundir_open(dir, mode, &loaded.recipe, &kset, &resume, fault);
+        code = ln__rundir_open(&folder, mode, &loaded.recipe, job->recipe, fault);
     ln__grid_label(&job->grid, cell, label);
-    if (!code && !(resume && finished(dir))) {
+    if (!code && !(folder.resume && finished(dir))) {
         ln__log(LN__LOG_INFO, "run %zu of %zu: %s, seed %" PRId64 "%s", cell * (size_t)job->seeds + number + 1, job->grid.cells * (size_t)job->seeds,
-                label, loaded.recipe.seed, resume ? ", going on" : "");
-        const struct ln__federation federation = {.recipe = &loaded.recipe,
-                                                  .catalog = job->cli->catalog,
-                                                  .kset = kset,
-                                                  .dir = dir,
-                                                  .resume = resume,
-                                                  .quiet = job->cli->quiet,
-                                                  .stop = job->cli->stop};
+                label, loaded.recipe.seed, folder.resume ? ", going on" : "");
+        const struct ln__federation federation = {
+            .recipe = &loaded.recipe, .catalog = job->cli->catalog, .folder = folder, .quiet = job->cli->quiet, .stop = job->cli->stop};
         code = ln__federation_run(&federation, &last, fault);
         ln__progress_end();
         if (!code) {
@@ -185,7 +165,6 @@ static int run_one(struct job *job, size_t cell, unsigned number, struct ln__sum
                 ln__log(LN__LOG_WARN, "the run is whole, but not its report: %s", unmade.text);
         } else if (code != LN_EINTERRUPTED) {
             ln__log(LN__LOG_INFO, "it was %s, seed %" PRId64, label, loaded.recipe.seed);
-            drop_empty(dir);
         }
     }
     if (!code)

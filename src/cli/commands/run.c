@@ -1,5 +1,4 @@
 #include "api/federation.h"
-#include "api/rundir.h"
 #include "base/log.h"
 #include "cli/cli.h"
 #include "cli/metrics.h"
@@ -29,9 +28,22 @@ static void print_end(const struct ln__cli *cli, const char *dir, const struct l
            ln__show_time(last->wall_s, here), last->parallelism, dir, reported ? "/report.html" : "");
 }
 
-static int finish(struct ln__cli *cli, const char *dir, int code, const struct ln__metrics *last, const struct ln_fault *why)
+/* The recipe in the folder is the resolved one, so nothing that was set is to be said again. */
+static void say_how_to_go_on(enum ln__log_level level, const char *what, const char *dir)
 {
-    char path[PATH_MAX];
+    char recipe[PATH_MAX];
+    struct ln__buf command;
+    ln__buf_init(&command, LN__COMMAND_MAX);
+    const char *const words[] = {"linnet", "run", recipe, "--out", dir, "--resume"};
+    int code = ln__file_join(recipe, sizeof recipe, dir, "recipe.yaml");
+    for (size_t i = 0; i < sizeof words / sizeof *words && !code; i++)
+        code = ln__cli_word(&command, words[i]);
+    ln__log(level, "%s; go on with: %s", what, code ? "the same command and --resume" : (const char *)command.data);
+    ln__buf_fini(&command);
+}
+
+static int finish(struct ln__cli *cli, const char *dir, int code, bool saved, const struct ln__metrics *last, const struct ln_fault *why)
+{
     struct ln_fault fault = {0};
     if (!code) {
         struct ln_fault unmade = {0};
@@ -44,15 +56,18 @@ static int finish(struct ln__cli *cli, const char *dir, int code, const struct l
         print_end(cli, dir, last, reported);
         return LN__EXIT_DONE;
     }
-    bool saved = ln__file_join(path, sizeof path, dir, "recipe.yaml") == 0 && ln__file_exists(path);
-    if (code == LN_EINTERRUPTED) {
+    if (code == LN_EINTERRUPTED && !saved) {
+        ln__log(LN__LOG_ERROR, "stopped before the first checkpoint, so nothing of it is kept; the same command begins anew");
+    } else if (code == LN_EINTERRUPTED) {
         if (ln__report_write(dir, &fault))
             fault.code = LN_OK; /* stopped before the first evaluation: nothing to draw yet */
-        ln__log(LN__LOG_ERROR, "stopped at round %g, saved; go on with: linnet run %s/recipe.yaml --out %s --resume", last->round, dir, dir);
+        char what[64];
+        snprintf(what, sizeof what, "stopped at round %g, saved", last->round);
+        say_how_to_go_on(LN__LOG_ERROR, what, dir);
     } else {
         ln__cli_fail(code, why);
         if (saved && (code == LN_EFULL || code == LN_EIO || code == LN_ENOMEM))
-            ln__log(LN__LOG_INFO, "the last checkpoint stays; go on with: linnet run %s/recipe.yaml --out %s --resume", dir, dir);
+            say_how_to_go_on(LN__LOG_INFO, "the last checkpoint stays", dir);
     }
     return code == LN_ECONFIG ? LN__EXIT_USAGE : LN__EXIT_FAILED;
 }
@@ -62,7 +77,7 @@ static int follow(struct ln__cli *cli, struct ln__loaded *loaded)
 {
     struct ln_fault fault = {0};
     struct ln__metrics last;
-    const struct ln__federation federation = {.recipe = &loaded->recipe, .catalog = cli->catalog, .kset = cli->kset, .quiet = true};
+    const struct ln__federation federation = {.recipe = &loaded->recipe, .catalog = cli->catalog, .folder = {.kset = cli->kset}, .quiet = true};
     int code = ln__federation_run(&federation, &last, &fault);
     ln__loaded_close(loaded);
     return code ? ln__cli_fail(code, &fault) : LN__EXIT_DONE;
@@ -83,26 +98,26 @@ static int run_wish(struct ln__cli *cli, const struct wish *wish)
         code = ln__rundir_default(&loaded.recipe, own, sizeof own, &fault);
         dir = own;
     }
-    bool resume = false;
-    const struct ln__kset *kset = cli->kset;
+    struct ln__rundir folder = {.dir = dir, .kset = cli->kset};
     enum ln__rundir_mode mode = wish->resume ? LN__RUNDIR_RESUME : wish->force ? LN__RUNDIR_FORCE : LN__RUNDIR_NEW;
     if (!code && ln__compare_is(dir))
         code = ln_fault_set(&fault, LN_ECONFIG, "%s: holds a comparison (compare.json); a run has a folder of its own", dir);
     if (!code)
-        code = ln__rundir_open(dir, mode, &loaded.recipe, &kset, &resume, &fault);
+        code = ln__rundir_open(&folder, mode, &loaded.recipe, wish->recipe, &fault);
     if (code) {
         ln__loaded_close(&loaded);
         return ln__cli_fail(code, &fault);
     }
     ln__cli_catch_signals();
-    ln__log(LN__LOG_INFO, "%s%s in %s, %s kernels", resume ? "going on with " : "", loaded.recipe.name, dir, kset->name);
+    ln__log(LN__LOG_INFO, "%s%s in %s, %s kernels", folder.resume ? "going on with " : "", loaded.recipe.name, dir, folder.kset->name);
     struct ln__metrics last = {0};
+    bool saved = false;
     const struct ln__federation federation = {
-        .recipe = &loaded.recipe, .catalog = cli->catalog, .kset = kset, .dir = dir, .resume = resume, .quiet = cli->quiet, .stop = cli->stop};
+        .recipe = &loaded.recipe, .catalog = cli->catalog, .folder = folder, .quiet = cli->quiet, .stop = cli->stop, .saved = &saved};
     code = ln__federation_run(&federation, &last, &fault);
     ln__progress_end();
     ln__loaded_close(&loaded);
-    return finish(cli, dir, code, &last, &fault);
+    return finish(cli, dir, code, saved, &last, &fault);
 }
 
 static int run(struct ln__cli *cli, int argc, char **argv)
@@ -128,9 +143,9 @@ const struct ln__command ln__command_run = {
     .usage = "run RECIPE [--set KEY=VALUE]... [--out DIR] [--resume | --force]",
     .summary = "trains: a whole federation in this process",
     .help = "The folder of the run is runs/NAME, or DIR. One that holds something is refused, unless --resume goes on with the run in it or --force\n"
-            "puts a new one in its place, once that has begun. A run killed at any moment ends, resumed, with the same bits. Ctrl-C saves and\n"
-            "stops; the second one ends at once. Any key can be set: --set train.rounds=3 --set 'strategy={kind: fedprox, mu: 0.1}'. The folder\n"
-            "holds recipe.yaml (resolved), metrics.jsonl (a line an evaluation), shares.json, trace.jsonl, gantt.jsonl, model.safetensors,\n"
-            "summary.json, report.html and checkpoint/.\n",
+            "puts a new one in its place, once that has a checkpoint; a run that another process works on, and files that no run wrote, are\n"
+            "refused. A run killed at any moment ends, resumed, with the same bits. Ctrl-C saves and stops; the second one ends at once. Any key\n"
+            "can be set: --set train.rounds=3 --set 'strategy={kind: fedprox, mu: 0.1}'. The folder holds recipe.yaml (resolved), metrics.jsonl\n"
+            "(a line an evaluation), shares.json, trace.jsonl, gantt.jsonl, model.safetensors, summary.json, report.html and checkpoint/.\n",
     .run = run,
 };
