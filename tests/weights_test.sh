@@ -14,19 +14,37 @@ pretrain train.yaml -o whole.safetensors --threads 1
 pretrain train.yaml -o threads.safetensors --threads 3
 cmp whole.safetensors threads.safetensors || fail "threads changed the weights"
 mkfifo said
-"$LINNET" pretrain train.yaml -o part.safetensors >/dev/null 2>said &
-pid=$!
+"$LINNET" pretrain train.yaml -o "it's part.safetensors" --set 'train.optimizer={kind: adam, lr: 0.002}' --set train.epochs=4 >/dev/null 2>said &
+pid=$! command=
 while read -r line; do
     [[ $line != *"epoch 2 of 4"* ]] || kill -INT $pid
+    [[ $line != *"go on with: linnet "* ]] || command=${line#*go on with: linnet }
 done <said
 code=0
 wait $pid || code=$?
 if [[ $code == 1 ]]; then # else it was quicker than the signal
-    "$LINNET" pretrain train.yaml -o part.safetensors --resume --quiet
+    eval "\"\$LINNET\" $command --quiet" || fail "what was said to go on with: $command"
 fi
-cmp whole.safetensors part.safetensors || fail "a resumed training has other weights"
+cmp whole.safetensors "it's part.safetensors" || fail "a resumed training has other weights"
 cp whole.safetensors.checkpoint done.safetensors.checkpoint
-pretrain train.yaml -o done.safetensors --resume # nothing is left to do
+pretrain train.yaml -o done.safetensors --resume # nothing is left to do but OUT
+cmp whole.safetensors done.safetensors || fail "a training that was done wrote no weights, or others"
+# Without its checkpoint nothing is gone on with; --force takes that of the training before away, so that nobody goes on with it by mistake.
+cp whole.safetensors forced.safetensors
+refuses 2 'forced\.safetensors\.checkpoint: no such file, so no training to go on with' "$LINNET" pretrain train.yaml -o forced.safetensors --resume
+cp whole.safetensors.checkpoint forced.safetensors.checkpoint
+rm said
+mkfifo said
+"$LINNET" pretrain train.yaml -o forced.safetensors --force --set data.set.train=40000 >/dev/null 2>said &
+pid=$! stopped=
+while read -r line; do
+    [[ $line != *" kernels" ]] || kill -INT $pid
+    [[ $line != *"stopped in the first epoch"* ]] || stopped=yes
+done <said
+! wait $pid || fail "a training of forty thousand samples was quicker than a signal"
+[[ $stopped == yes ]] || fail "a training stopped in its first epoch did not say so"
+refuses 2 'forced\.safetensors\.checkpoint: no such file' "$LINNET" pretrain train.yaml -o forced.safetensors --resume
+cmp whole.safetensors forced.safetensors || fail "--force took the weights before it had others"
 refuses 2 'of another recipe' "$LINNET" pretrain train.yaml -o whole.safetensors --resume --set train.batch=8
 refuses 2 'whole\.safetensors: exists; --resume' "$LINNET" pretrain train.yaml -o whole.safetensors
 refuses 2 'strategy: unknown key' "$LINNET" pretrain train.yaml -o new.safetensors --set strategy=fedavg
@@ -36,7 +54,10 @@ refuses 2 '--out FILE' "$LINNET" pretrain train.yaml
 refuses 1 'nodir/new\.safetensors: cannot write: No such file' "$LINNET" pretrain train.yaml -o nodir/new.safetensors
 ! grep -q 'epoch 1' refusal.err || fail "an epoch was trained for nothing"
 mkdir folder
-refuses 2 'folder: a folder' "$LINNET" pretrain train.yaml -o folder --force
+refuses 2 'folder: not a regular file' "$LINNET" pretrain train.yaml -o folder --force
+mkfifo pipe.safetensors
+refuses 2 'pipe\.safetensors: not a regular file' "$LINNET" pretrain train.yaml -o pipe.safetensors --force
+! grep -q 'epoch 1' refusal.err || fail "an epoch was trained for nothing"
 if ((EUID != 0)); then
     mkdir -m 555 readonly
     refuses 1 'readonly/new\.safetensors: cannot write: Permission denied' "$LINNET" pretrain train.yaml -o readonly/new.safetensors

@@ -4,6 +4,7 @@
 #include "fed/about.h"
 #include "nn/sparsity.h"
 #include "tensor/safetensors.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -240,6 +241,11 @@ static int layout_make(struct job *job, struct layout *out, struct ln_fault *fau
     return LN_OK;
 }
 
+static int save_out(const struct job *job, struct ln_fault *fault)
+{
+    return ln__weights_save(job->wish->out, job->graph, &job->about, job->state, fault);
+}
+
 static int save(struct job *job, struct ln_fault *fault)
 {
     char epoch[24], updates[24];
@@ -255,7 +261,7 @@ static int save(struct job *job, struct ln_fault *fault)
     if (!code)
         code = ln__safe_write(job->checkpoint, layout.tensor, layout.count, note, sizeof note / sizeof *note, fault);
     if (!code)
-        code = ln__weights_save(job->wish->out, job->graph, &job->about, job->state, fault);
+        code = save_out(job, fault);
     layout_fini(&layout);
     return code;
 }
@@ -315,7 +321,7 @@ static int restore(struct job *job, const struct ln__safe *safe, struct ln_fault
     for (int i = 0; i < ln__net_slots(job->net); i++)
         ln__net_slot_restore(job->net, i, job->slot[i]);
     ln__net_updates_restore(job->net, strtoull(updates, NULL, 10));
-    return LN_OK;
+    return job->epoch == job->recipe.train.epochs ? save_out(job, fault) : LN_OK; /* it may have ended between its last checkpoint and OUT */
 }
 
 /* ---- training ---- */
@@ -412,13 +418,44 @@ static int print_table(const struct job *job)
 
 /* ---- the command ---- */
 
+static int command_of(const struct wish *wish, struct ln__buf *out)
+{
+    char threads[24];
+    snprintf(threads, sizeof threads, "%ld", wish->threads);
+    const char *const head[] = {"linnet", "pretrain", wish->recipe, "-o", wish->out}, *const tail[] = {"--threads", threads};
+    int code = LN_OK;
+    for (size_t i = 0; i < sizeof head / sizeof *head && !code; i++)
+        code = ln__cli_word(out, head[i]);
+    for (size_t i = 0; i < wish->sets.count && !code; i++) {
+        code = ln__cli_word(out, "--set");
+        code = code ? code : ln__cli_word(out, wish->sets.item[i]);
+    }
+    for (size_t i = 0; wish->threads && i < sizeof tail / sizeof *tail && !code; i++)
+        code = ln__cli_word(out, tail[i]);
+    return code ? code : ln__cli_word(out, "--resume");
+}
+
+static void say_stopped(const struct job *job)
+{
+    if (job->epoch == 0) {
+        ln__log(LN__LOG_ERROR, "stopped in the first epoch, so nothing of it is kept");
+        return;
+    }
+    struct ln__buf command;
+    ln__buf_init(&command, LN__COMMAND_MAX);
+    bool whole = command_of(job->wish, &command) == LN_OK;
+    ln__log(LN__LOG_ERROR, "stopped after epoch %" PRId64 ", saved; go on with: %s", job->epoch,
+            whole ? (const char *)command.data : "the same command and --resume");
+    ln__buf_fini(&command);
+}
+
 /* A file is made beside it and taken away again: nothing less tells of every folder whether it can be written to. */
 static int check_out(const char *out, struct ln_fault *fault)
 {
     char probe[PATH_MAX + 8];
     struct stat about;
-    if (stat(out, &about) == 0 && S_ISDIR(about.st_mode))
-        return ln_fault_set(fault, LN_ECONFIG, "%s: a folder; expected a file's name", out);
+    if (stat(out, &about) == 0 && !S_ISREG(about.st_mode))
+        return ln_fault_set(fault, LN_ECONFIG, "%s: not a regular file; expected one, or a name that is free", out);
     snprintf(probe, sizeof probe, "%s.XXXXXX", out);
     int file = mkostemp(probe, O_CLOEXEC);
     if (file < 0)
@@ -434,9 +471,11 @@ static int prepare(struct job *job, struct ln_fault *fault)
     const char *out = job->wish->out;
     if ((size_t)snprintf(job->checkpoint, sizeof job->checkpoint, "%s.checkpoint", out) >= sizeof job->checkpoint)
         return ln_fault_set(fault, LN_EINVALID, "%.100s: the path is too long", out);
-    bool begun = ln__file_exists(job->checkpoint);
-    if (!job->wish->resume && !job->wish->force && (begun || ln__file_exists(out)))
+    bool begun = ln__file_exists(job->checkpoint), exists = ln__file_exists(out);
+    if (!job->wish->resume && !job->wish->force && (begun || exists))
         return ln_fault_set(fault, LN_ECONFIG, "%s: exists; --resume goes on with that training, --force starts anew", out);
+    if (job->wish->resume && exists && !begun)
+        return ln_fault_set(fault, LN_ECONFIG, "%s: no such file, so no training to go on with; --force starts %s anew", job->checkpoint, out);
     int code = read_recipe(job, fault);
     if (!code)
         code = check_out(out, fault);
@@ -451,6 +490,8 @@ static int prepare(struct job *job, struct ln_fault *fault)
     if (!code && !safe)
         ln__net_load(job->net, job->state);
     ln__safe_close(safe);
+    if (!code && job->wish->force && unlink(job->checkpoint) != 0 && errno != ENOENT) /* of the training before, which is not to be gone on with */
+        code = ln_fault_errno(fault, "%s: cannot remove", job->checkpoint);
     return code;
 }
 
@@ -486,9 +527,8 @@ static int run(struct ln__cli *cli, int argc, char **argv)
         code = train(job, &fault);
     }
     bool unsaid = !code && (!cli->quiet || cli->json) && print_table(job);
-    if (code == LN_EINTERRUPTED && job->epoch)
-        ln__log(LN__LOG_ERROR, "stopped after epoch %" PRId64 ", saved; go on with: linnet pretrain %s -o %s --resume", job->epoch, wish.recipe,
-                wish.out);
+    if (code == LN_EINTERRUPTED)
+        say_stopped(job);
     else if (code)
         ln__cli_fail(code, &fault);
     close_job(job);
@@ -503,6 +543,7 @@ const struct ln__command ln__command_pretrain = {
     .help =
         "Of a recipe the keys name, seed, model, data (set, dir, augment), train (epochs, batch, optimizer, schedule, memory_mb), sparsity and\n"
         "eval.batch count; a key of federations is an error, their numbers in data and train are passed over. The schedule runs over epochs. OUT is\n"
-        "written after every epoch, and beside it OUT.checkpoint, from which --resume goes on to the same bits, with any number of threads.\n",
+        "written after every epoch, and beside it OUT.checkpoint, from which --resume goes on to the same bits, with any number of threads; it\n"
+        "begins anew where neither is there, and refuses an OUT without its checkpoint.\n",
     .run = run,
 };
