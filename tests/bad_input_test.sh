@@ -19,6 +19,9 @@ refuses 1 'absent\.yaml: .*No such file' "$LINNET" run absent.yaml --out never
 run 2 'train\.epoch' --set train.epoch=3
 run 2 'strategy.*fedavgg.*fedavg' --set strategy=fedavgg
 run 2 'rounds' --set train.rounds=0
+run 2 'fleet\.devices\.0\.profile: "rpi9" is none of its values; .*rpi3, rpi4, rpi5' --set 'fleet.devices=[{profile: rpi9}]'
+run 2 'fleet\.devices\.0\.path: .*4g, 4g\+, wifi, lan' --set 'fleet.devices=[{path: 5g}]'
+"$LINNET" list fleet | grep -Fq 'profile (rpi3|rpi4|' || fail "linnet list fleet names no profiles"
 
 # ---- the command line ----
 refuses 2 'rnu: .*did you mean run' "$LINNET" rnu

@@ -89,7 +89,7 @@ struct ln_option {
     size_t offset;                 /* of the member in the options struct */
     const char *fallback;          /* default, as YAML; NULL: the key must be given */
     double min, max;               /* inclusive range of numbers; both 0: any */
-    const char *choices;           /* LN_OPT_ENUM and LN_OPT_TEXTS: "a|b|c" */
+    const char *choices;           /* LN_OPT_ENUM, and where it is given LN_OPT_TEXT and LN_OPT_TEXTS: "a|b|c" */
     enum ln_kind kind;             /* LN_OPT_PLUGIN */
     const struct ln_option *table; /* LN_OPT_TABLE(S) */
     size_t row_size;               /* LN_OPT_TABLE(S): sizeof the struct */

@@ -221,8 +221,13 @@ static int bind_enum(struct binder *binder, const struct ln_option *option, cons
     return FAIL(node, place, "\"%s\" is none of its values; %sexpected one of %s", ln__shown(node->text).text, near, naming.all);
 }
 
-static int bind_text(struct binder *binder, const struct conf_node *node, const struct conf_place *place, const char **out)
+static int bind_text(struct binder *binder, const struct ln_option *option, const struct conf_node *node, const struct conf_place *place,
+                     const char **out)
 {
+    int index;
+    int code = option->choices ? bind_enum(binder, option, node, place, &index) : LN_OK;
+    if (code)
+        return code;
     if (node->type != CONF_SCALAR)
         return FAIL(node, place, "%s given; expected a text", shape_name(node));
     *out = ln__conf_is_null(node) ? "" : node->text;
@@ -234,19 +239,13 @@ static int bind_text(struct binder *binder, const struct conf_node *node, const 
 /* One item of a list of numbers or texts, at slot. */
 static int bind_item(struct binder *binder, const struct ln_option *option, const struct conf_node *node, const struct conf_place *place, void *slot)
 {
-    int index;
     switch (option->type) {
     case LN_OPT_INTS:
         return bind_int(binder, option, node, place, slot);
     case LN_OPT_REALS:
         return bind_real(binder, option, node, place, slot);
     default:
-        if (option->choices) {
-            int code = bind_enum(binder, option, node, place, &index);
-            if (code)
-                return code;
-        }
-        return bind_text(binder, node, place, slot);
+        return bind_text(binder, option, node, place, slot);
     }
 }
 
@@ -422,7 +421,7 @@ static int bind_value(struct binder *binder, const struct ln_option *option, con
     case LN_OPT_BOOL:
         return bind_bool(binder, node, place, member);
     case LN_OPT_TEXT:
-        return bind_text(binder, node, place, member);
+        return bind_text(binder, option, node, place, member);
     case LN_OPT_ENUM:
         return bind_enum(binder, option, node, place, member);
     case LN_OPT_INTS:
@@ -465,7 +464,7 @@ static const char *type_name(const struct ln_option *option, char *out, size_t r
         [LN_OPT_TEXTS] = "a list of texts", [LN_OPT_TABLE] = "a table", [LN_OPT_TABLES] = "a list of tables"};
     if (option->type == LN_OPT_INT || option->type == LN_OPT_REAL)
         expectation(option, out, room);
-    else if (option->type == LN_OPT_ENUM)
+    else if (option->choices && option->type != LN_OPT_TEXTS)
         snprintf(out, room, "one of %s", option->choices);
     else if (option->type == LN_OPT_PLUGIN)
         snprintf(out, room, "%s %s", ln__conf_article(ln_kind_name(option->kind)), ln_kind_name(option->kind));

@@ -195,7 +195,9 @@ static int describe_type(const struct ln_option *option, struct ln__buf *out)
     case LN_OPT_BOOL:
         return ln__buf_print(out, "true | false");
     case LN_OPT_TEXT:
-        return ln__buf_print(out, "text");
+        if (!option->choices)
+            return ln__buf_print(out, "text");
+        return describe_choices(option->choices, out);
     case LN_OPT_ENUM:
         return describe_choices(option->choices, out);
     case LN_OPT_TEXTS:

@@ -55,11 +55,12 @@ static const struct ln_catalog catalog = {{[LN_KIND_OPTIMIZER] = {optimizers, 2}
                                            [LN_KIND_SCHEDULE] = {schedules, 1}}};
 
 struct device {
-    const char *profile;
+    const char *profile, *path;
     int64_t count;
 };
 static const struct ln_option device_options[] = {
     {.key = "profile", .type = LN_OPT_TEXT, .offset = offsetof(struct device, profile)},
+    {.key = "path", .type = LN_OPT_TEXT, .offset = offsetof(struct device, path), .fallback = "wifi", .choices = "4g|wifi|lan"},
     {.key = "count", .type = LN_OPT_INT, .offset = offsetof(struct device, count), .fallback = "1", .min = 1, .max = 1e6},
     {0}};
 
@@ -171,7 +172,7 @@ static const char full[] = "name: \"a b\"\n"
                            "augment: cut\n"
                            "tags: [x, \"true\", 12, \"\", 'q\"\\']\n"
                            "devices:\n"
-                           "  - {profile: rpi4, count: 3}\n"
+                           "  - {profile: rpi4, count: 3, path: 4g}\n"
                            "  - profile: \"null\"\n";
 
 static void check_full(const struct recipe *r)
@@ -202,6 +203,8 @@ static void check_full(const struct recipe *r)
     assert_int_equal(r->devices.count, 2);
     const struct device *device = r->devices.item;
     assert_int_equal(device[0].count, 3);
+    assert_string_equal(device[0].path, "4g");
+    assert_string_equal(device[1].path, "wifi");
     assert_int_equal(device[1].count, 1);
     assert_string_equal(device[1].profile, "null");
 }
@@ -284,7 +287,7 @@ static const struct {
 } wrong[] = {
     {"name: a\ntrain:\n  round: 3\n", NULL, "r.yaml:3: train.round: unknown key; did you mean train.rounds?"},
     {"nmae: a\n", NULL, "r.yaml:1: nmae: unknown key; did you mean name?"},
-    {"name: a\ndevices: [{zzzzz: 1}]\n", NULL, "r.yaml:2: devices.0.zzzzz: unknown key; expected one of profile, count"},
+    {"name: a\ndevices: [{zzzzz: 1}]\n", NULL, "r.yaml:2: devices.0.zzzzz: unknown key; expected one of profile, path, count"},
     {"train: {}\n", NULL, "r.yaml:1: name: missing; expected a text: what to call it"},
     {"", NULL, "r.yaml: name: missing; expected a text: what to call it"},
     {"name: a\ntrain:\n  rounds: many\n", NULL, "r.yaml:3: train.rounds: \"many\" is no integer; expected an integer from 1 to 1000000"},
@@ -344,6 +347,8 @@ static const struct {
     {"name: a\n", "name.x=1", "--set: name: a table given; expected a text"},
     {"name: a\ndevices: [{profile: p}]\n", "devices.2.count=1",
      "--set: devices.2.count: \"2\" is no item of this list; expected a number from 0 to 1"},
+    {"name: a\ndevices:\n- {profile: p, path: lam}\n", NULL,
+     "r.yaml:3: devices.0.path: \"lam\" is none of its values; did you mean lan? expected one of 4g, wifi, lan"},
     {"name: a\ntrain: {optimizer: {kind: sgd, lr: 1}}\n", "train.optimizer.kind=adam",
      "r.yaml:2: train.optimizer.lr: unknown key; expected one of kind"},
 };
@@ -439,6 +444,7 @@ static void schema(void **state)
     assert_non_null(
         strstr(text, "optimizer: how a step changes the weights\n  kind: sgd\n      # plain\n    lr: number from 0 to 10; default 0.01\n"));
     assert_non_null(strstr(text, "codec: a codec (see below)\n"));
+    assert_non_null(strstr(text, "  path: 4g | wifi | lan; default wifi\n"));
     ln__buf_fini(&out);
 }
 

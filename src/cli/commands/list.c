@@ -184,8 +184,8 @@ static void print_options(const struct ln_option *option, int indent)
 {
     for (; option && option->key; option++) {
         printf("%*s%s", indent, "", option->key);
-        if (option->type == LN_OPT_ENUM)
-            printf(" (%s)", option->choices);
+        if (option->choices)
+            printf(" (%s%s)", option->type == LN_OPT_TEXTS ? "list of " : "", option->choices);
         else
             printf(" (%s)", type_name[option->type]);
         printf(option->fallback ? " = %s" : " must be given", option->fallback);
