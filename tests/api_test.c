@@ -8,10 +8,12 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "nn/weights.h"
 #include <linnet/client.h>
 #include <linnet/run.h>
 #include <linnet/train.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,6 +265,49 @@ static void count_tests(void *context, const struct ln_figures *now)
     ++*(int *)context;
 }
 
+struct thread {
+    pthread_t id;
+    const struct ln_recipe *recipe;
+    struct ln_run_end end;
+    int code;
+};
+
+static void *run_thread(void *context)
+{
+    struct thread *self = context;
+    self->code = ln_recipe_run(self->recipe, NULL, &self->end, NULL);
+    return NULL;
+}
+
+/* One recipe in several threads: it is read only, and holds no more after a run than before. */
+static void test_one_recipe_in_threads(void **state)
+{
+    (void)state;
+    struct ln_recipe *recipe;
+    struct thread thread[4];
+    struct ln_fault fault = {0};
+    assert_int_equal(ln_recipe_parse("{model: {name: logreg}, data: {set: {kind: synthetic, channels: 1, height: 6, width: 6, train: 240, test: 60}, "
+                                     "clients: 6}, train: {rounds: 2, sample: 3}}",
+                                     &recipe, &fault),
+                     0);
+    int64_t live = ln__mem_live();
+    for (int i = 0; i < 4; i++) {
+        thread[i] = (struct thread){.recipe = recipe};
+        assert_int_equal(pthread_create(&thread[i].id, NULL, run_thread, &thread[i]), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(thread[i].id, NULL), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(thread[i].code, 0);
+        assert_int_equal(thread[i].end.state, thread[0].end.state);
+        assert_memory_equal(thread[i].end.model, thread[0].end.model, thread[0].end.state * sizeof(float));
+    }
+    for (int i = 0; i < 4; i++)
+        ln_run_end_fini(&thread[i].end);
+    assert_int_equal(ln__mem_live(), live);
+    ln_recipe_free(recipe);
+}
+
 static void test_run(void **state)
 {
     (void)state;
@@ -301,7 +346,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tasks_are_pure), cmocka_unit_test(test_hostile_bytes), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_trainer),        cmocka_unit_test(test_run),           cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_trainer),        cmocka_unit_test(test_run),           cmocka_unit_test(test_one_recipe_in_threads),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, fill_samples, NULL);
 }

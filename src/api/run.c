@@ -81,11 +81,17 @@ int ln_recipe_run(const struct ln_recipe *recipe, const struct ln_run_args *args
     *out = (struct ln_run_end){0};
     if (!own.catalog)
         own.catalog = ln_catalog_builtin();
-    int code = ln__conf_bind(recipe->conf, own.catalog, ln__recipe_options, sizeof bound, &bound, fault);
-    if (!code && own.dir)
-        code = ln__rundir_open(&folder, own.resume ? LN__RUNDIR_RESUME : LN__RUNDIR_NEW, &bound, NULL, fault);
+    struct ln__conf *view; /* the recipe may be running in another thread */
+    int code = ln__conf_view(recipe->conf, &view, fault);
     if (code)
         return code;
+    code = ln__conf_bind(view, own.catalog, ln__recipe_options, sizeof bound, &bound, fault);
+    if (!code && own.dir)
+        code = ln__rundir_open(&folder, own.resume ? LN__RUNDIR_RESUME : LN__RUNDIR_NEW, &bound, NULL, fault);
+    if (code) {
+        ln__conf_free(view);
+        return code;
+    }
     const struct ln__federation federation = {.recipe = &bound,
                                               .catalog = own.catalog,
                                               .folder = folder,
@@ -96,6 +102,7 @@ int ln_recipe_run(const struct ln_recipe *recipe, const struct ln_run_args *args
                                               .model = &out->model,
                                               .state = &out->state};
     code = ln__federation_run(&federation, &last, fault);
+    ln__conf_free(view);
     out->figures = figures_of(&last);
     return code;
 }

@@ -335,6 +335,16 @@ int ln__conf_parse(const char *text, size_t size, const char *name, struct ln__c
     return LN_OK;
 }
 
+int ln__conf_view(const struct ln__conf *conf, struct ln__conf **out, struct ln_fault *fault)
+{
+    *out = ln__mem_zero(1, sizeof **out);
+    if (!*out)
+        return ln_fault_set(fault, LN_ENOMEM, "%.100s: no memory to hold it", conf->name);
+    **out = *conf;
+    ln__arena_init(&(*out)->arena, CONF_MEMORY_MAX);
+    return LN_OK;
+}
+
 int ln__conf_load(const char *path, struct ln__conf **out, struct ln_fault *fault)
 {
     *out = NULL;

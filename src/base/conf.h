@@ -15,6 +15,10 @@ int ln__conf_load(const char *path, struct ln__conf **out, struct ln_fault *faul
 int ln__conf_parse(const char *text, size_t size, const char *name, struct ln__conf **out, struct ln_fault *fault) LN_MUST_CHECK;
 void ln__conf_free(struct ln__conf *conf); /* with it goes all that was bound from it */
 
+/* The same tree with memory of its own: what is bound from the view goes with the view, and conf, which must outlive it and not be changed meanwhile, is only
+ * read. So one recipe is bound in several threads. */
+int ln__conf_view(const struct ln__conf *conf, struct ln__conf **out, struct ln_fault *fault) LN_MUST_CHECK;
+
 /* "train.rounds=3", "method={kind: ecofed, cut: 2}", "fleet.devices.0.count=5": the value is YAML. Makes the path where it is absent. Complaints
  * name the place "--set". */
 int ln__conf_set(struct ln__conf *conf, const char *assignment, struct ln_fault *fault) LN_MUST_CHECK;

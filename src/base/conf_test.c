@@ -448,6 +448,27 @@ static void schema(void **state)
     ln__buf_fini(&out);
 }
 
+/* What is bound from a view lives as long as it does, and leaves the tree as it was. */
+static void views(void **state)
+{
+    (void)state;
+    struct ln__conf *conf, *view;
+    struct recipe r, again;
+    struct ln_fault fault;
+    assert_int_equal(bind(full, NULL, &conf, &r, &fault), LN_OK);
+    int64_t live = ln__mem_live();
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(ln__conf_view(conf, &view, &fault), LN_OK);
+        assert_int_equal(ln__conf_bind(view, &catalog, options, sizeof again, &again, &fault), LN_OK);
+        check_full(&again);
+        assert_ptr_not_equal(again.model.options, r.model.options);
+        ln__conf_free(view);
+    }
+    assert_int_equal(ln__mem_live(), live);
+    check_full(&r);
+    ln__conf_free(conf);
+}
+
 static void from_file(void **state)
 {
     (void)state;
@@ -493,14 +514,10 @@ static void every_allocation_may_fail(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(defaults),
-                                       cmocka_unit_test(all_types_and_back),
-                                       cmocka_unit_test(assignments),
-                                       cmocka_unit_test(complaints),
-                                       cmocka_unit_test(bounds),
-                                       cmocka_unit_test(nearest),
-                                       cmocka_unit_test(schema),
-                                       cmocka_unit_test(from_file),
-                                       cmocka_unit_test(every_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(defaults),    cmocka_unit_test(all_types_and_back),
+                                       cmocka_unit_test(assignments), cmocka_unit_test(complaints),
+                                       cmocka_unit_test(bounds),      cmocka_unit_test(nearest),
+                                       cmocka_unit_test(schema),      cmocka_unit_test(views),
+                                       cmocka_unit_test(from_file),   cmocka_unit_test(every_allocation_may_fail)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
