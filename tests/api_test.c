@@ -151,6 +151,8 @@ static void test_refusals(void **state)
         assert_null(client);
         assert_non_null(strstr(fault.text, of[i].says));
     }
+    const struct ln_client_args bare = args_of("{model: {name: logreg}}"); /* the samples are the application's: no set is needed */
+    ln_client_close(open_client(&bare));
     label[7] = CLASSES;
     const struct ln_client_args args = args_of(RECIPE(""));
     struct ln_client *client;
@@ -197,8 +199,37 @@ static void test_trainer(void **state)
     assert_int_equal(ln_trainer_new(&args, &two, &fault), 0);
     assert_int_equal(ln_trainer_load(two, path, &fault), LN_ESHAPE);
     assert_non_null(strstr(fault.text, "fc.weight"));
-    args.optimizer = "{kind: adma}";
+    fault = (struct ln_fault){0};
+    /* What predict needs, and what it could not read again. */
+    const float mean[] = {0.5F}, std[] = {0.25F}, flat[] = {1e-8F};
+    struct ln__weights weights;
+    assert_int_equal(ln__weights_open(path, ln_catalog_builtin(), &weights, &fault), 0);
+    assert_int_equal(weights.about.channels, 0);
+    ln__weights_close(&weights);
+    ln_trainer_free(two);
+    args.mean = mean;
+    args.std = std;
+    assert_int_equal(ln_trainer_new(&args, &two, &fault), 0);
+    assert_int_equal(ln_trainer_save(two, path, &fault), 0);
+    assert_int_equal(ln__weights_open(path, ln_catalog_builtin(), &weights, &fault), 0);
+    assert_int_equal(weights.about.channels, 1);
+    assert_true(weights.about.mean[0] == mean[0] && weights.about.std[0] == std[0]);
+    ln__weights_close(&weights);
     struct ln_trainer *none;
+    const float *const wrong[] = {NULL, flat};
+    for (int k = 0; k < 2; k++) {
+        fault = (struct ln_fault){0};
+        args.std = wrong[k];
+        assert_int_equal(ln_trainer_new(&args, &none, &fault), LN_EINVALID);
+        assert_non_null(strstr(fault.text, "mean and std"));
+    }
+    args.mean = args.std = NULL;
+    args.threads = 300;
+    fault = (struct ln_fault){0};
+    assert_int_equal(ln_trainer_new(&args, &none, &fault), LN_EINVALID);
+    assert_non_null(strstr(fault.text, "expected 1 to 256"));
+    args.threads = 2;
+    args.optimizer = "{kind: adma}";
     fault = (struct ln_fault){0};
     assert_int_equal(ln_trainer_new(&args, &none, &fault), LN_ECONFIG);
     assert_non_null(strstr(fault.text, "adam"));

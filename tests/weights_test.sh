@@ -145,6 +145,9 @@ refuses 1 'tensor "fc2\.weight" has shape \[4, 512\] where cnn5x5 wants \[7, 512
 said=$("$LINNET" import whole.safetensors --model cnn5x5 --input 3x16x16 --classes 7 --only body -o body.safetensors)
 [[ $said == *"6 tensors loaded, 2 left at random"*"random fc2.weight, fc2.bias"* ]] || fail "import said \"$said\""
 refuses 2 '--only 9: expected all, body .* 1 \(after pool 1\), 2 \(after pool 2\), 3 \(after fc1\)' "$LINNET" import whole.safetensors --model cnn5x5 --only 9 -o new.safetensors
+import3() { refuses 2 "$1" "$LINNET" import whole.safetensors --model cnn5x5 --classes 4 -o new.safetensors "${@:2}"; }
+import3 'a std from 1e-6 to a million' --input 3x16x16 --mean 0,0,0 --std 1,1e-8,1 # which could not be read again
+import3 '--input -1x8x8: expected channels' --input -1x8x8 --mean 0 --std 1
 refuses 2 'no such model' "$LINNET" import whole.safetensors --model cnn5 -o new.safetensors
 refuses 2 '--format tflite: expected safetensors or onnx' "$LINNET" export whole.safetensors --format tflite -o new.tflite
 "$LINNET" export whole.safetensors -o whole.onnx >/dev/null

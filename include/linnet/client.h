@@ -16,8 +16,9 @@ extern "C" {
 
 struct ln_client_args {
     const struct ln_catalog *catalog; /* NULL: the built-in one */
-    const char *recipe;               /* YAML; its data.set and data.partition are not used. LN_EUNSUPPORTED: the method needs a server's half */
-    uint32_t id;                      /* which client this is, from 0 */
+    const char
+        *recipe; /* YAML; its data.set, which may be absent, and data.partition are not used. LN_EUNSUPPORTED: the method needs a server's half */
+    uint32_t id; /* which client this is, from 0 */
     int channels, height, width, classes;
     uint32_t count;       /* samples; 0 for a server */
     const float *x;       /* [count][channels][height][width]; borrowed until close, as are */

@@ -16,8 +16,10 @@ struct ln_trainer_args {
     const char *optimizer;            /* "adam", "{kind: sgd, lr: 0.05, momentum: 0.9}"; NULL: sgd with its defaults */
     int channels, height, width, classes;
     int batch;        /* most samples a step */
-    unsigned threads; /* 0: one */
+    unsigned threads; /* up to 256; 0: one */
     uint64_t seed;    /* of the first weights and of dropout */
+    /* How x was made of pixels, [channels] each: (byte / 255 - mean) / std. Both or neither; `linnet predict` needs a file that says it. */
+    const float *mean, *std;
 };
 
 struct ln_trainer;
@@ -32,7 +34,7 @@ int ln_trainer_step(struct ln_trainer *trainer, int n, const float *x, const int
 int ln_trainer_logits(struct ln_trainer *trainer, int n, const float *x, float *logits, struct ln_fault *fault) LN_MUST_CHECK;
 
 size_t ln_trainer_parameters(const struct ln_trainer *trainer); /* trainable */
-/* The weights as one vector (parameters, then buffers), and as a file that `linnet eval`, `predict` and `export` understand. load takes any safetensors
+/* The weights as one vector (parameters, then buffers), and as a file that `linnet eval`, `export` and, with mean and std, `predict` understand. load takes any safetensors
  * file whose names and shapes fit; the optimiser begins anew. */
 size_t ln_trainer_state(const struct ln_trainer *trainer); /* floats */
 void ln_trainer_read(const struct ln_trainer *trainer, float *state);

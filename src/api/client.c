@@ -76,6 +76,8 @@ static int open_client(struct ln_client *client, struct ln_fault *fault)
 {
     struct ln__recipe *recipe = &client->recipe;
     int code = ln__conf_parse(client->args.recipe, strlen(client->args.recipe), "recipe", &client->conf, fault);
+    if (!code && ln_catalog_find(client->args.catalog, LN_KIND_DATASET, "synthetic"))
+        code = ln__conf_set(client->conf, "data.set=synthetic", fault); /* the key must be there, whatever it says */
     if (!code)
         code = ln__conf_bind(client->conf, client->args.catalog, ln__recipe_options, sizeof *recipe, recipe, fault);
     if (!code && ((const struct ln__method *)(const void *)recipe->method.plugin)->open)

@@ -4,6 +4,8 @@
 #include "nn/weights.h"
 #include <string.h>
 
+#define THREADS_MAX 256
+
 struct ln_trainer {
     struct ln_trainer_args args;
     struct ln__conf *conf;
@@ -11,12 +13,28 @@ struct ln_trainer {
         struct ln_choice model, optimizer;
     } chosen;
     struct ln__model_args shape;
+    struct ln__weights_about pixels; /* channels, mean and std only */
     struct ln__graph *graph;
     struct ln__pool *pool;
     struct ln__plan *plan;
     struct ln__net *net;
     uint64_t steps;
 };
+
+/* What the caller's arrays say, for files that are saved later. */
+static int take_pixels(struct ln_trainer *trainer, struct ln_fault *fault)
+{
+    const struct ln_trainer_args *args = &trainer->args;
+    if (!args->mean && !args->std)
+        return LN_OK;
+    if (!args->mean || !args->std || args->channels > 4)
+        return ln_fault_set(fault, LN_EINVALID, "a trainer's mean and std are given both or not at all, and for 1 to 4 channels");
+    trainer->pixels.channels = args->channels;
+    memcpy(trainer->pixels.mean, args->mean, (size_t)args->channels * sizeof *args->mean);
+    memcpy(trainer->pixels.std, args->std, (size_t)args->channels * sizeof *args->std);
+    return ln__weights_pixels(&trainer->pixels) ? LN_OK
+                                                : ln_fault_set(fault, LN_EINVALID, "a trainer's mean and std: expected " LN__WEIGHTS_PIXELS_EXPECTED);
+}
 
 static int choose(struct ln_trainer *trainer, struct ln_fault *fault)
 {
@@ -67,13 +85,17 @@ int ln_trainer_new(const struct ln_trainer_args *args, struct ln_trainer **out, 
     *out = NULL;
     if (!args->model || args->channels < 1 || args->height < 1 || args->width < 1 || args->classes < 1 || args->batch < 1)
         return ln_fault_set(fault, LN_EINVALID, "a trainer needs a model, channels, height, width, classes and a batch of 1 or more");
+    if (args->threads > THREADS_MAX)
+        return ln_fault_set(fault, LN_EINVALID, "a trainer with %u threads; expected 1 to %d", args->threads, THREADS_MAX);
     struct ln_trainer *trainer = ln__mem_zero(1, sizeof *trainer);
     if (!trainer)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for a trainer");
     trainer->args = *args;
     if (!trainer->args.catalog)
         trainer->args.catalog = ln_catalog_builtin();
-    int code = choose(trainer, fault);
+    int code = take_pixels(trainer, fault);
+    if (!code)
+        code = choose(trainer, fault);
     if (!code)
         code = build(trainer, fault);
     if (code)
@@ -156,7 +178,9 @@ void ln_trainer_write(struct ln_trainer *trainer, const float *state)
 
 int ln_trainer_save(const struct ln_trainer *trainer, const char *path, struct ln_fault *fault)
 {
-    const struct ln__weights_about about = {.model = trainer->chosen.model, .args = trainer->shape};
+    struct ln__weights_about about = trainer->pixels;
+    about.model = trainer->chosen.model;
+    about.args = trainer->shape;
     float *state = ln__mem_zero(ln_trainer_state(trainer), sizeof *state);
     if (!state)
         return ln_fault_set(fault, LN_ENOMEM, "no memory for a model of %zu values", ln_trainer_state(trainer));

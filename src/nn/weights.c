@@ -321,6 +321,14 @@ static int read_names(const char *text, const char *path, struct ln__weights *ou
     return code;
 }
 
+bool ln__weights_pixels(const struct ln__weights_about *about)
+{
+    bool good = about->channels <= 4;
+    for (int i = 0; i < about->channels && good; i++)
+        good = about->mean[i] > -1e6F && about->mean[i] < 1e6F && about->std[i] >= 1e-6F && about->std[i] < 1e6F;
+    return good;
+}
+
 static int read_pixels(const struct ln__safe *safe, const char *path, struct ln__weights_about *about, struct ln_fault *fault)
 {
     const char *key[] = {note_key[MEAN], note_key[STD]};
@@ -335,15 +343,15 @@ static int read_pixels(const struct ln__safe *safe, const char *path, struct ln_
         for (int i = 0; i < channels && good; i++) {
             const json_t *item = json_array_get(list, (size_t)i);
             double value = json_number_value(item);
-            to[i] = (float)value;
-            good = json_is_number(item) && value > -1e6 && value < 1e6 && (!k || value > 1e-6);
+            good = json_is_number(item) && value > -1e9 && value < 1e9;
+            to[i] = good ? (float)value : 0;
         }
         json_decref(list);
         if (!good)
-            return ln_fault_set(fault, LN_ECORRUPT, "%s: %s: expected a list of %d numbers%s", path, key[k], channels, k ? " above 0" : "");
+            return ln_fault_set(fault, LN_ECORRUPT, "%s: %s: expected a list of %d numbers", path, key[k], channels);
     }
     about->channels = channels;
-    return LN_OK;
+    return ln__weights_pixels(about) ? LN_OK : ln_fault_set(fault, LN_ECORRUPT, "%s: mean and std: expected " LN__WEIGHTS_PIXELS_EXPECTED, path);
 }
 
 /* "10" and "3x32x32", no more and no less. */

@@ -56,6 +56,10 @@ struct ln__weights_about {
     float mean[4], std[4];
 };
 
+/* Whether pixels can be so: what is written and what is read have one limit. */
+bool ln__weights_pixels(const struct ln__weights_about *about);
+#define LN__WEIGHTS_PIXELS_EXPECTED "a mean within a million, and a std from 1e-6 to a million"
+
 /* Writes the whole state. Pointers of about are borrowed. LN_EFULL, LN_EIO; the old file stays then. */
 int ln__weights_save(const char *path, const struct ln__graph *graph, const struct ln__weights_about *about, const float *state,
                      struct ln_fault *fault) LN_MUST_CHECK;

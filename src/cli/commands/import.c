@@ -77,7 +77,7 @@ static int read_numbers(const char *flag, const char *text, int count, float *ou
     for (int i = 0; i < count; i++) {
         double value;
         int end = 0;
-        if (sscanf(at, i ? ",%20lf%n" : "%20lf%n", &value, &end) != 1 || !(value > -1e6 && value < 1e6))
+        if (sscanf(at, i ? ",%20lf%n" : "%20lf%n", &value, &end) != 1 || !(value > -1e9 && value < 1e9))
             return ln_fault_set(fault, LN_ECONFIG, "--%s %.60s: expected %d numbers with commas between them", flag, text, count);
         out[i] = (float)value;
         at += end;
@@ -91,7 +91,8 @@ static int fill_about(const struct wish *wish, struct ln__weights_about *about, 
     struct ln__shape *in = &about->args.input;
     const struct ln__model *model = (const struct ln__model *)(const void *)about->model.plugin;
     *in = model->input;
-    if (wish->input && (sscanf(wish->input, "%5dx%5dx%5d%n", &in->c, &in->h, &in->w, &end) != 3 || wish->input[end]))
+    if (wish->input &&
+        (sscanf(wish->input, "%5dx%5dx%5d%n", &in->c, &in->h, &in->w, &end) != 3 || wish->input[end] || in->c < 1 || in->h < 1 || in->w < 1))
         return ln_fault_set(fault, LN_ECONFIG, "--input %.40s: expected channels, height and width, as 3x32x32", wish->input);
     if (wish->norm && strcmp(wish->norm, "batch") != 0 && strcmp(wish->norm, "running") != 0)
         return ln_fault_set(fault, LN_ECONFIG, "--norm %.20s: expected batch or running", wish->norm);
@@ -107,9 +108,8 @@ static int fill_about(const struct wish *wish, struct ln__weights_about *about, 
     code = read_numbers("mean", wish->mean, in->c, about->mean, fault);
     if (!code)
         code = read_numbers("std", wish->std, in->c, about->std, fault);
-    for (int i = 0; i < in->c && !code; i++)
-        if (about->std[i] <= 0)
-            code = ln_fault_set(fault, LN_ECONFIG, "--std %.60s: expected numbers above 0", wish->std);
+    if (!code && !ln__weights_pixels(about))
+        code = ln_fault_set(fault, LN_ECONFIG, "--mean %.60s --std %.60s: expected " LN__WEIGHTS_PIXELS_EXPECTED, wish->mean, wish->std);
     return code;
 }
 
