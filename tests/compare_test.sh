@@ -57,6 +57,11 @@ node "$LINNET_SOURCE_DIR/tests/compare_page.js" many/report.html || fail "the pa
 checks=$((checks + 1))
 
 # Refusals: before the first run, in a sentence.
+# A recipe that can be read only once, and a name that is cut inside a character.
+long=$(printf 'x%.0s' {1..246})
+"$LINNET" compare <(cat tiny.yaml) --vary "data.dir=$long" --vary eval.every=100 --vary train.epochs=1,2 --seeds 2 --out piped --quiet --set train.rounds=1 >/dev/null
+python3 -c 'import json; assert len(json.load(open("piped/compare.json"))["cells"]) == 2' || fail "a recipe from a pipe"
+
 refuses 2 'fedavgg.*fedavg' "$LINNET" compare tiny.yaml --vary strategy.kind=fedavg,fedavgg --out never
 refuses 2 'train\.epoch.*did you mean.*epochs' "$LINNET" compare tiny.yaml --vary train.epoch=1,2 --out never
 refuses 2 'nothing to compare' "$LINNET" compare tiny.yaml --out never

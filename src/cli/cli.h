@@ -66,9 +66,19 @@ struct ln__loaded {
     struct ln__conf *conf;
     struct ln__recipe recipe; /* lives as long as conf */
 };
-/* Reads path, then the assignments, then binds and checks. */
+/* A recipe's file, read: of a pipe that is possible only once. */
+struct ln__source {
+    const char *path; /* borrowed */
+    struct ln__buf text;
+};
+int ln__source_read(const char *path, struct ln__source *out, struct ln_fault *fault) LN_MUST_CHECK;
+void ln__source_close(struct ln__source *source); /* also of a zeroed one, and after a failed read */
+
+/* Reads path, or takes what was read, then the assignments, then binds and checks. */
 int ln__loaded_open(const struct ln__cli *cli, const char *path, const struct ln__list *sets, struct ln__loaded *out,
                     struct ln_fault *fault) LN_MUST_CHECK;
+int ln__loaded_parse(const struct ln__cli *cli, const struct ln__source *source, const struct ln__list *sets, struct ln__loaded *out,
+                     struct ln_fault *fault) LN_MUST_CHECK;
 void ln__loaded_close(struct ln__loaded *loaded);
 
 /* One plug-in by itself, with its default options; it lives as long as *conf, which the caller frees. An unknown name lists those that exist. */

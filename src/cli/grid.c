@@ -1,4 +1,5 @@
 #include "cli/grid.h"
+#include "base/text.h"
 #include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
@@ -103,14 +104,27 @@ const char *ln__grid_value(const struct ln__grid *grid, size_t cell, size_t key)
     return grid->of[key].value[cell % grid->of[key].values];
 }
 
+/* As much of it as there is room for, in whole characters. */
+static void append(char out[LN__GRID_TEXT], const char *text)
+{
+    size_t used = strlen(out), size = strlen(text), room = LN__GRID_TEXT - 1 - used;
+    size = size < room ? size : room;
+    while (size > 0 && (text[size] & 0xC0) == 0x80)
+        size--;
+    memcpy(out + used, text, size);
+    out[used + size] = 0;
+}
+
 void ln__grid_label(const struct ln__grid *grid, size_t cell, char out[LN__GRID_TEXT])
 {
-    size_t used = 0;
     out[0] = 0;
-    for (size_t k = 0; k < grid->keys && used < LN__GRID_TEXT; k++)
-        used += (size_t)snprintf(out + used, LN__GRID_TEXT - used, "%s%s", k ? " · " : "", ln__grid_value(grid, cell, k));
+    for (size_t k = 0; k < grid->keys; k++) {
+        append(out, k ? " · " : "");
+        append(out, ln__grid_value(grid, cell, k));
+    }
     if (grid->keys == 0)
-        snprintf(out, LN__GRID_TEXT, "as it is");
+        append(out, "as it is");
+    ln__text_clean(out);
 }
 
 static void slug(const struct ln__grid *grid, size_t cell, char out[LN__GRID_TEXT])
@@ -148,8 +162,8 @@ void ln__grid_folder(const struct ln__grid *grid, size_t cell, char out[LN__GRID
     }
 }
 
-int ln__grid_load(const struct ln__cli *cli, const struct ln__grid *grid, size_t cell, unsigned run, const char *recipe, const struct ln__list *sets,
-                  struct ln__loaded *out, struct ln_fault *fault)
+int ln__grid_load(const struct ln__cli *cli, const struct ln__grid *grid, size_t cell, unsigned run, const struct ln__source *recipe,
+                  const struct ln__list *sets, struct ln__loaded *out, struct ln_fault *fault)
 {
     char text[LN__GRID_KEYS][LN__GRID_TEXT], seed[64];
     struct ln__list all = *sets;
@@ -162,11 +176,11 @@ int ln__grid_load(const struct ln__cli *cli, const struct ln__grid *grid, size_t
             return ln_fault_set(fault, LN_ECONFIG, "--vary %.60s: a value longer than %d bytes", grid->of[k].key, LN__GRID_TEXT);
         all.item[all.count++] = text[k];
     }
-    int code = ln__loaded_open(cli, recipe, &all, out, fault);
+    int code = ln__loaded_parse(cli, recipe, &all, out, fault);
     if (code || run == 0)
         return code;
     snprintf(seed, sizeof seed, "seed=%" PRId64, out->recipe.seed + run);
     all.item[all.count++] = seed;
     ln__loaded_close(out);
-    return ln__loaded_open(cli, recipe, &all, out, fault);
+    return ln__loaded_parse(cli, recipe, &all, out, fault);
 }

@@ -27,7 +27,7 @@ void ln__grid_label(const struct ln__grid *grid, size_t cell, char out[LN__GRID_
 void ln__grid_folder(const struct ln__grid *grid, size_t cell, char out[LN__GRID_TEXT]);
 
 /* The cell's recipe: sets, then the cell's values, then seed + the number of the run. */
-int ln__grid_load(const struct ln__cli *cli, const struct ln__grid *grid, size_t cell, unsigned run, const char *recipe, const struct ln__list *sets,
-                  struct ln__loaded *out, struct ln_fault *fault) LN_MUST_CHECK;
+int ln__grid_load(const struct ln__cli *cli, const struct ln__grid *grid, size_t cell, unsigned run, const struct ln__source *recipe,
+                  const struct ln__list *sets, struct ln__loaded *out, struct ln_fault *fault) LN_MUST_CHECK;
 
 #endif

@@ -204,8 +204,6 @@ static int look(struct probe *probe, struct ln__leak *out, struct ln_fault *faul
 {
     const struct ln__env *env = probe->args->env;
     size_t plane = (size_t)probe->h * (size_t)probe->w, shown = LN__LEAK_SHOWN * plane * 3;
-    if (env->set.split[LN__TEST].count < LN__LEAK_BATCH)
-        return ln_fault_set(fault, LN_EINVALID, "the test split has %u pictures; %d are needed", env->set.split[LN__TEST].count, LN__LEAK_BATCH);
     ln__batch_fill(&(struct ln__batch_args){.set = &env->set, .split = LN__TEST}, LN__LEAK_BATCH, probe->x, probe->label);
     int code = observe(probe, UINT32_MAX, fault);
     out->original = ln__mem_zero(1, shown);
@@ -259,6 +257,8 @@ int ln__leak_measure(const struct ln__leak_args *args, struct ln__leak *out, str
     const struct ln__set *set = &args->env->set;
     struct probe probe = {.args = args, .c = set->c, .h = set->h, .w = set->w, .pixels = (size_t)set->c * (size_t)set->h * (size_t)set->w};
     *out = (struct ln__leak){0};
+    if (set->split[LN__TEST].count < LN__LEAK_BATCH)
+        return ln_fault_set(fault, LN_EINVALID, "the test split has %u pictures; %d are needed", set->split[LN__TEST].count, LN__LEAK_BATCH);
     int code = ln__graph_cut(args->env->graph, args->cut, &probe.cut);
     if (code)
         return ln_fault_set(fault, code, "there is no cut %d", args->cut);

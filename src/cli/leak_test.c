@@ -58,6 +58,15 @@ static void test_deeper_and_noisier_give_away_less(void **state)
     assert_true(found[0].psnr > found[1].psnr && found[0].psnr > found[2].psnr && found[0].ssim > found[2].ssim);
     const struct ln__leak_args none = {.env = &t.env, .cut = 9, .codec = &codec, .optimizer = &adam, .steps = 1, .samples = 200};
     assert_int_equal(ln__leak_measure(&none, &found[0], &fault), LN_EINVALID);
+    /* Too few pictures to look at are said before a decoder is trained, which this signal would end. */
+    const volatile int stop = 1;
+    struct ln__leak_args few = none;
+    few.cut = 1;
+    few.stop = &stop;
+    t.env.set.split[LN__TEST].count = LN__LEAK_BATCH - 1;
+    fault = (struct ln_fault){0};
+    assert_int_equal(ln__leak_measure(&few, &found[0], &fault), LN_EINVALID);
+    assert_non_null(strstr(fault.text, "31 pictures; 32 are needed"));
     ln__conf_free(conf);
     env_testing_close(&t);
     assert_int_equal(ln__mem_live(), live);

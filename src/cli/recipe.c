@@ -1,11 +1,39 @@
 /* Recipes and single plug-ins, for commands. */
+#include "base/file.h"
 #include "cli/cli.h"
 #include <string.h>
 
+#define SOURCE_MAX (16u << 20) /* as the reader of recipes has it */
+
+int ln__source_read(const char *path, struct ln__source *out, struct ln_fault *fault)
+{
+    *out = (struct ln__source){.path = path};
+    ln__buf_init(&out->text, SOURCE_MAX);
+    return ln__file_read(path, SOURCE_MAX, &out->text, fault);
+}
+
+void ln__source_close(struct ln__source *source)
+{
+    ln__buf_fini(&source->text);
+    *source = (struct ln__source){0};
+}
+
 int ln__loaded_open(const struct ln__cli *cli, const char *path, const struct ln__list *sets, struct ln__loaded *out, struct ln_fault *fault)
 {
+    struct ln__source source;
     *out = (struct ln__loaded){0};
-    int code = ln__conf_load(path, &out->conf, fault);
+    int code = ln__source_read(path, &source, fault);
+    if (!code)
+        code = ln__loaded_parse(cli, &source, sets, out, fault);
+    ln__source_close(&source);
+    return code;
+}
+
+int ln__loaded_parse(const struct ln__cli *cli, const struct ln__source *source, const struct ln__list *sets, struct ln__loaded *out,
+                     struct ln_fault *fault)
+{
+    *out = (struct ln__loaded){0};
+    int code = ln__conf_parse(source->text.data ? (const char *)source->text.data : "", source->text.size, source->path, &out->conf, fault);
     for (size_t i = 0; sets && i < sets->count && !code; i++)
         code = ln__conf_set(out->conf, sets->item[i], fault);
     if (!code)

@@ -25,6 +25,7 @@ struct job {
     size_t targets;
     struct ln__grid grid;
     char dir[PATH_MAX];
+    struct ln__source source;
 };
 
 /* DIR/fedavg/seed-1 */
@@ -62,7 +63,7 @@ static int read_all(struct job *job, struct ln__sha256 *data, struct ln_fault *f
 {
     for (size_t cell = 0; cell < job->grid.cells; cell++) {
         struct ln__loaded loaded;
-        int code = ln__grid_load(job->cli, &job->grid, cell, 0, job->recipe, &job->sets, &loaded, fault);
+        int code = ln__grid_load(job->cli, &job->grid, cell, 0, &job->source, &job->sets, &loaded, fault);
         if (!code && cell == 0 && !job->out) {
             char own[PATH_MAX - 16];
             code = ln__rundir_default(&loaded.recipe, own, sizeof own, fault);
@@ -99,7 +100,7 @@ static bool all_finished(const struct job *job, size_t cell, int64_t seed)
 static int check_cell(struct job *job, size_t cell, struct ln__set *set, bool *opened, struct ln_fault *fault)
 {
     struct ln__loaded loaded;
-    int code = ln__grid_load(job->cli, &job->grid, cell, 0, job->recipe, &job->sets, &loaded, fault);
+    int code = ln__grid_load(job->cli, &job->grid, cell, 0, &job->source, &job->sets, &loaded, fault);
     if (!code && !(job->resume && all_finished(job, cell, loaded.recipe.seed))) {
         if (!*opened)
             code = ln__set_open(&loaded.recipe.data.set, loaded.recipe.data.dir, set, fault);
@@ -144,7 +145,7 @@ static int run_one(struct job *job, size_t cell, unsigned number, struct ln__sum
     struct ln__loaded loaded;
     struct ln__metrics last;
     struct ln__rundir folder = {.dir = dir, .kset = job->cli->kset};
-    int code = ln__grid_load(job->cli, &job->grid, cell, number, job->recipe, &job->sets, &loaded, fault);
+    int code = ln__grid_load(job->cli, &job->grid, cell, number, &job->source, &job->sets, &loaded, fault);
     if (code)
         return code;
     code = run_folder(job, cell, loaded.recipe.seed, dir, fault);
@@ -211,6 +212,8 @@ static int compare(struct job *job)
     struct ln__sha256 data[LN__GRID_CELLS];
     int code = ln__grid_open(&job->vary, &job->grid, &fault);
     if (!code)
+        code = ln__source_read(job->recipe, &job->source, &fault);
+    if (!code)
         code = read_all(job, data, &fault);
     if (!code && is_run(job->dir))
         code = ln_fault_set(&fault, LN_ECONFIG, "%s: holds a run (metrics.jsonl); a comparison has a folder of its own", job->dir);
@@ -223,6 +226,7 @@ static int compare(struct job *job)
         code = run_all(job, &fault);
     }
     ln__grid_close(&job->grid);
+    ln__source_close(&job->source);
     if (code == LN_EINTERRUPTED)
         return LN__EXIT_FAILED;
     return code ? ln__cli_fail(code, &fault) : LN__EXIT_DONE;
