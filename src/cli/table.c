@@ -1,8 +1,7 @@
 /* Tables for people, JSON for programs. */
 #include "base/log.h"
 #include "base/text.h"
-#include "cli/cli.h"
-#include <jansson.h>
+#include "cli/json.h"
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
@@ -112,7 +111,7 @@ static void print_plain(const struct ln__table *table)
     }
 }
 
-static int print_json(const struct ln__table *table)
+static json_t *rows_of(const struct ln__table *table)
 {
     json_t *rows = json_array(), *row = NULL;
     for (size_t i = 0; i < table->cells; i++) {
@@ -127,10 +126,7 @@ static int print_json(const struct ln__table *table)
             *at = *at == ' ' || *at == '/' ? '_' : *at;
         json_object_set_new(row, key, !cell->is_number ? json_string(cell->text) : isfinite(cell->number) ? json_real(cell->number) : json_null());
     }
-    int failed = !rows || json_dumpf(rows, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(12)) != 0;
-    putchar('\n');
-    json_decref(rows);
-    return failed ? LN_EIO : LN_OK;
+    return rows;
 }
 
 void ln__table_free(struct ln__table *table)
@@ -142,15 +138,22 @@ void ln__table_free(struct ln__table *table)
     ln__mem_free(table);
 }
 
+json_t *ln__json_table(struct ln__table *table)
+{
+    json_t *rows = !table || table->failed ? NULL : rows_of(table);
+    ln__table_free(table);
+    return rows;
+}
+
 int ln__table_print(struct ln__table *table, const struct ln__cli *cli)
 {
+    if (cli->json)
+        return ln__json_print(ln__json_table(table));
     int code = !table || table->failed ? LN_ENOMEM : LN_OK;
-    if (!code && cli->json)
-        code = print_json(table);
-    else if (!code)
-        print_plain(table);
     if (code)
         ln__cli_fail(code, NULL);
+    else
+        print_plain(table);
     ln__table_free(table);
     return code;
 }

@@ -1,5 +1,7 @@
-#include "cli/cli.h"
+#include "base/file.h"
+#include "cli/json.h"
 #include "data/show.h"
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -12,19 +14,28 @@ static int data_get(struct ln__cli *cli, int argc, char **argv)
     struct ln__list words = {0};
     const char *dir = "data";
     int failed = ln__cli_args("data", argc, argv, (const struct ln__flag[]){{"dir", LN__FLAG_TEXT, {.text = &dir}}, {0}}, &words, 1, 32);
+    json_t *found = json_array();
     for (size_t i = 0; i < words.count && !failed; i++) {
+        char folder[PATH_MAX] = "";
         struct ln_fault fault = {0};
         struct ln__conf *conf = NULL;
         struct ln_choice set;
         int code = ln__choice_open(cli, LN_KIND_DATASET, words.item[i], &conf, &set, &fault);
         if (!code)
             code = ln__set_get(&set, dir, &fault);
+        if (!code && ln__file_join(folder, sizeof folder, dir, set.plugin->name))
+            code = ln_fault_set(&fault, LN_EINVALID, "%.100s: the path is too long", dir);
         if (code)
             failed = ln__cli_fail(code, &fault);
+        else if (cli->json)
+            json_array_append_new(found, json_pack("{s:s, s:s}", "set", words.item[i], "folder", folder));
         else
-            printf("%s is in %s/%s\n", words.item[i], dir, set.plugin->name);
+            printf("%s is in %s\n", words.item[i], folder);
         ln__conf_free(conf);
     }
+    if (cli->json && !failed)
+        return ln__json_print(found) ? LN__EXIT_FAILED : LN__EXIT_DONE;
+    json_decref(found);
     return failed;
 }
 
@@ -91,6 +102,8 @@ static int data_show(struct ln__cli *cli, int argc, char **argv)
     int failed = ln__cli_args("data", argc, argv, flags, &words, 1, 1);
     if (failed)
         return failed;
+    if (csv && cli->json)
+        return ln__cli_usage("data", "--csv and --json: one or the other");
     struct ln_fault fault = {0};
     struct ln__loaded loaded;
     int code = ln__loaded_open(cli, words.item[0], &sets, &loaded, &fault);

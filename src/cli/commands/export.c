@@ -1,4 +1,5 @@
 #include "cli/classify.h"
+#include "cli/json.h"
 #include "nn/onnx.h"
 #include <limits.h>
 #include <stdio.h>
@@ -33,10 +34,14 @@ static int run(struct ln__cli *cli, int argc, char **argv)
         code = ln__weights_save(out, weights.graph, &weights.about, weights.state, &fault);
     struct stat about;
     char size[32];
-    if (!code && !cli->quiet && stat(out, &about) == 0)
+    int unsaid = 0;
+    if (!code && cli->json && stat(out, &about) == 0)
+        unsaid = ln__json_print(json_pack("{s:s, s:s, s:s, s:I}", "file", out, "model", weights.about.model.plugin->name, "format", wanted, "bytes",
+                                          (json_int_t)about.st_size));
+    else if (!code && !cli->quiet && stat(out, &about) == 0)
         printf("%s: %s as %s, %s\n", out, weights.about.model.plugin->name, wanted, ln__show_bytes((double)about.st_size, size));
     ln__weights_close(&weights);
-    return code ? ln__cli_fail(code, &fault) : LN__EXIT_DONE;
+    return code ? ln__cli_fail(code, &fault) : unsaid ? LN__EXIT_FAILED : LN__EXIT_DONE;
 }
 
 const struct ln__command ln__command_export = {

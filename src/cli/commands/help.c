@@ -1,13 +1,23 @@
-#include "cli/cli.h"
+#include "cli/json.h"
 #include <string.h>
+
+static json_t *about(const struct ln__command *command)
+{
+    return json_pack("{s:s, s:s, s:s, s:s?}", "name", command->name, "usage", command->usage, "summary", command->summary, "help", command->help);
+}
 
 static int run(struct ln__cli *cli, int argc, char **argv)
 {
-    (void)cli;
     struct ln__list words = {0};
     int failed = ln__cli_args("help", argc, argv, (const struct ln__flag[]){{0}}, &words, 0, 1);
     if (failed)
         return failed;
+    if (words.count == 0 && cli->json) {
+        json_t *all = json_array();
+        for (size_t i = 0; ln__commands[i]; i++)
+            json_array_append_new(all, about(ln__commands[i]));
+        return ln__json_print(all) ? LN__EXIT_FAILED : LN__EXIT_DONE;
+    }
     if (words.count == 0) {
         printf("linnet %s: trains neural networks across devices that have little\n\n", LINNET_VERSION);
         for (size_t i = 0; ln__commands[i]; i++)
@@ -22,6 +32,8 @@ static int run(struct ln__cli *cli, int argc, char **argv)
         const struct ln__command *command = ln__commands[count];
         names[count] = command->name;
         if (strcmp(command->name, words.item[0]) == 0) {
+            if (cli->json)
+                return ln__json_print(about(command)) ? LN__EXIT_FAILED : LN__EXIT_DONE;
             printf("usage: linnet %s\n\n%s\n", command->usage, command->summary);
             if (command->help)
                 printf("\n%s", command->help);

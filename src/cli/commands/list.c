@@ -1,5 +1,5 @@
 #include "base/log.h"
-#include "cli/cli.h"
+#include "cli/json.h"
 #include "fed/env.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,22 +197,15 @@ static void print_options(const struct ln_option *option, int indent)
 
 static int list_kind(struct ln__cli *cli, enum ln_kind kind)
 {
-    static const char *const columns[] = {"name", "summary"};
-    if (!cli->json) {
-        printf("%s: %s\n", ln_kind_name(kind), ln_kind_help(kind));
-        for (size_t i = 0; i < cli->catalog->of[kind].count; i++) {
-            const struct ln_plugin *plugin = cli->catalog->of[kind].item[i];
-            printf("\n  %s  %s\n", plugin->name, plugin->summary);
-            print_options(plugin->options, 6);
-        }
-        return LN__EXIT_DONE;
-    }
-    struct ln__table *table = ln__table_new(columns, 2);
+    if (cli->json)
+        return ln__json_print(ln__json_plugins(cli->catalog, kind)) ? LN__EXIT_FAILED : LN__EXIT_DONE;
+    printf("%s: %s\n", ln_kind_name(kind), ln_kind_help(kind));
     for (size_t i = 0; i < cli->catalog->of[kind].count; i++) {
-        ln__table_text(table, "%s", cli->catalog->of[kind].item[i]->name);
-        ln__table_text(table, "%s", cli->catalog->of[kind].item[i]->summary);
+        const struct ln_plugin *plugin = cli->catalog->of[kind].item[i];
+        printf("\n  %s  %s\n", plugin->name, plugin->summary);
+        print_options(plugin->options, 6);
     }
-    return ln__table_print(table, cli) ? LN__EXIT_FAILED : LN__EXIT_DONE;
+    return LN__EXIT_DONE;
 }
 
 static int list_all(struct ln__cli *cli)

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "cli/bench_steps.h"
+#include "cli/json.h"
 #include "cli/model.h"
 #include "nn/plan.h"
 #include <stdio.h>
@@ -27,7 +28,7 @@ static void forward(void *context, uint64_t number)
     ln__bench_forward(context);
 }
 
-static int print_layers(const struct ln__cli *cli, const struct ln__bench *bench, const struct times *times)
+static struct ln__table *layers_of(const struct ln__cli *cli, const struct ln__bench *bench, const struct times *times)
 {
     static const char *const columns[] = {"layer", "kind", "output", ">parameters", ">MACs", ">forward", ">backward", ">share"};
     const struct ln__graph *graph = bench->graph;
@@ -53,43 +54,80 @@ static int print_layers(const struct ln__cli *cli, const struct ln__bench *bench
         snprintf(shown, sizeof shown, "%.1f %%", all > 0 ? 100 * both / all : 0);
         ln__table_number(table, all > 0 ? both / all : 0, both > 0 ? shown : "");
     }
-    return ln__table_print(table, cli);
+    return table;
 }
 
-static int profile(struct ln__cli *cli, const struct ln__bench_args *args, struct ln_fault *fault)
+/* Seconds and bytes. */
+struct totals {
+    double step, test, before, peak;
+    struct ln__plan_memory plan;
+    uint64_t macs, macs_train;
+    size_t parameters;
+};
+
+static int print_json(const struct ln__bench_args *args, const struct ln__bench *bench, struct ln__table *layers, const struct totals *totals)
+{
+    const struct ln__plan_memory *plan = &totals->plan;
+    json_t *planned =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "total", (json_int_t)plan->total, "weights", (json_int_t)plan->weights, "gradients",
+                  (json_int_t)plan->gradients, "optimizer", (json_int_t)plan->optimizer, "activations", (json_int_t)plan->activations,
+                  "activations_unshared", (json_int_t)plan->activations_unshared, "scratch", (json_int_t)plan->scratch);
+    return ln__json_print(json_pack("{s:s, s:i, s:s, s:i, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:o}", "model", args->model, "batch", args->batch,
+                                    "kernels", ln__plan_kernels(bench->plan), "threads", (int)args->threads, "parameters",
+                                    (json_int_t)totals->parameters, "macs", (json_int_t)totals->macs, "macs_train", (json_int_t)totals->macs_train,
+                                    "step_s", totals->step, "test_s", totals->test, "planned", planned, "peak_bytes", totals->peak,
+                                    "peak_bytes_before", totals->before, "layers", ln__json_table(layers)));
+}
+
+static int print_people(const struct ln__cli *cli, const struct ln__bench_args *args, const struct ln__bench *bench, struct ln__table *layers,
+                        const struct totals *totals)
+{
+    const struct ln__plan_memory *plan = &totals->plan;
+    char text[6][32];
+    int code = ln__table_print(layers, cli);
+    if (code)
+        return code;
+    printf("\n%s: %zu parameters, %s MACs forward and %s a training step, per sample\n", args->model, totals->parameters,
+           ln__show_count((double)totals->macs, text[0]), ln__show_count((double)totals->macs_train, text[1]));
+    printf("batch %d, %s kernels, %u thread%s: step %s (%.0f images/s, %.1f GMAC/s), test %s (%.0f images/s)\n", args->batch,
+           ln__plan_kernels(bench->plan), args->threads, args->threads == 1 ? "" : "s", ln__show_time(totals->step, text[0]),
+           args->batch / totals->step, (double)totals->macs_train * args->batch / totals->step / 1e9, ln__show_time(totals->test, text[1]),
+           args->batch / totals->test);
+    printf("planned memory: %s = weights %s + gradients %s + optimiser %s + activations %s (%s unshared) + scratch",
+           ln__show_bytes((double)plan->total, text[0]), ln__show_bytes((double)plan->weights, text[1]),
+           ln__show_bytes((double)plan->gradients, text[2]), ln__show_bytes((double)plan->optimizer, text[3]),
+           ln__show_bytes((double)plan->activations, text[4]), ln__show_bytes((double)plan->activations_unshared, text[5]));
+    printf(" %s\nreal peak memory: %s, of which %s before the model and the batch\n", ln__show_bytes((double)plan->scratch, text[0]),
+           ln__show_bytes(totals->peak, text[1]), ln__show_bytes(totals->before, text[2]));
+    return LN_OK;
+}
+
+/* *unsaid: the result could not be printed, which is said. */
+static int profile(struct ln__cli *cli, const struct ln__bench_args *args, bool *unsaid, struct ln_fault *fault)
 {
     struct ln__bench bench;
     struct times times = {0};
-    double before = resident_peak();
+    struct totals totals = {.before = resident_peak()};
     int code = ln__bench_open(cli, args, &bench, fault);
     if (!code) {
-        double once = ln__bench_time(step, &bench, 1), peak = resident_peak(), test = ln__bench_time(forward, &bench, 0.5);
-        struct ln__plan_memory plan;
-        ln__plan_memory(bench.plan, &plan);
         double timed;
+        const struct ln__segment whole = {0, -1};
+        totals.step = ln__bench_time(step, &bench, 1);
+        totals.peak = resident_peak();
+        totals.test = ln__bench_time(forward, &bench, 0.5);
+        totals.macs = ln__segment_macs(bench.graph, whole);
+        totals.macs_train = ln__segment_macs_train(bench.graph, whole);
+        totals.parameters = ln__graph_trainable(bench.graph);
+        ln__plan_memory(bench.plan, &totals.plan);
         times.forward = ln__mem_zero((size_t)bench.graph->nodes, sizeof(double));
         times.backward = ln__mem_zero((size_t)bench.graph->nodes, sizeof(double));
         code = times.forward && times.backward ? LN_OK : LN_ENOMEM;
         if (!code)
-            code = ln__bench_layers(&bench, once < 0.05 ? 20 : 5, times.forward, times.backward, &timed);
-        if (!code)
-            code = print_layers(cli, &bench, &times);
-        if (!code && !cli->json) {
-            char text[6][32];
-            uint64_t macs = ln__segment_macs(bench.graph, (struct ln__segment){0, -1}),
-                     train = ln__segment_macs_train(bench.graph, (struct ln__segment){0, -1});
-            printf("\n%s: %zu parameters, %s MACs forward and %s a training step, per sample\n", args->model, ln__graph_trainable(bench.graph),
-                   ln__show_count((double)macs, text[0]), ln__show_count((double)train, text[1]));
-            printf("batch %d, %s kernels, %u thread%s: step %s (%.0f images/s, %.1f GMAC/s), test %s (%.0f images/s)\n", args->batch,
-                   ln__plan_kernels(bench.plan), args->threads, args->threads == 1 ? "" : "s", ln__show_time(once, text[0]), args->batch / once,
-                   (double)train * args->batch / once / 1e9, ln__show_time(test, text[1]), args->batch / test);
-            printf("planned memory: %s = weights %s + gradients %s + optimiser %s + activations %s (%s unshared) + scratch",
-                   ln__show_bytes((double)plan.total, text[0]), ln__show_bytes((double)plan.weights, text[1]),
-                   ln__show_bytes((double)plan.gradients, text[2]), ln__show_bytes((double)plan.optimizer, text[3]),
-                   ln__show_bytes((double)plan.activations, text[4]), ln__show_bytes((double)plan.activations_unshared, text[5]));
-            printf(" %s\nreal peak memory: %s, of which %s before the model and the batch\n", ln__show_bytes((double)plan.scratch, text[0]),
-                   ln__show_bytes(peak, text[1]), ln__show_bytes(before, text[2]));
-        }
+            code = ln__bench_layers(&bench, totals.step < 0.05 ? 20 : 5, times.forward, times.backward, &timed);
+        if (!code && cli->json)
+            *unsaid = print_json(args, &bench, layers_of(cli, &bench, &times), &totals);
+        else if (!code)
+            *unsaid = print_people(cli, args, &bench, layers_of(cli, &bench, &times), &totals);
     }
     ln__bench_close(&bench);
     ln__mem_free(times.forward);
@@ -129,9 +167,10 @@ static int run(struct ln__cli *cli, int argc, char **argv)
                                         .threads = (unsigned)threads,
                                         .kset = kset,
                                         .sparsity = sparsity ? &swat : NULL};
-    code = code ? code : profile(cli, &args, &fault);
+    bool unsaid = false;
+    code = code ? code : profile(cli, &args, &unsaid, &fault);
     ln__conf_free(conf);
-    return code ? ln__cli_fail(code, &fault) : LN__EXIT_DONE;
+    return code ? ln__cli_fail(code, &fault) : unsaid ? LN__EXIT_FAILED : LN__EXIT_DONE;
 }
 
 const struct ln__command ln__command_profile = {
