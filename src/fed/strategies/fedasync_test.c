@@ -53,7 +53,7 @@ static bool in_even_rounds(const struct ln_run *run, uint32_t client, uint32_t r
 static void rounds_without_work_are_passed_over(void **unused)
 {
     (void)unused;
-    struct ln_run *run = fake_new(3, 2);
+    struct ln_run *run = fake_new(3, 1);
     run->works = in_even_rounds;
     run->train = step_up;
     fake_start(run);
