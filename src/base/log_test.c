@@ -155,10 +155,13 @@ static void show_on(const char *name, unsigned short columns)
     terminal_lines();
     dup2(saved, STDERR_FILENO);
     close(saved);
-    ssize_t got = read(far, text, sizeof text - 1); /* all of it: it waits there */
-    assert_true(got > 0);
-    text[got] = 0;
     close(near);
+    size_t all = 0;
+    ssize_t got;
+    while ((got = read(far, text + all, sizeof text - 1 - all)) > 0) /* it comes in pieces; an error is its end */
+        all += (size_t)got;
+    assert_true(all > 0);
+    text[all] = 0;
     close(far);
 }
 
