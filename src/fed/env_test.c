@@ -104,18 +104,19 @@ static void test_memory_of_device_halves(void **state)
 {
     (void)state;
     static const struct {
-        const char *method, *memory;
+        const char *method, *batch, *memory;
         int error;
-    } halves[] = {{"method={kind: ecofed, cut: 1}", "train.memory_mb=1", 0},
-                  {"method={kind: splitfed, cut: 1}", "train.memory_mb=1", LN_ECONFIG},
-                  {"method={kind: splitfed, cut: 1}", "train.memory_mb=2", 0},
-                  {"method={kind: localloss, cut: 1}", "train.memory_mb=2", LN_ECONFIG},
-                  {"method={kind: localloss, cut: 1}", "train.memory_mb=5", 0}};
+    } halves[] = {{"method={kind: ecofed, cut: 1}", "train.batch=16", "train.memory_mb=13", 0}, /* on every kernel set */
+                  {"method={kind: splitfed, cut: 1}", "train.batch=16", "train.memory_mb=13", LN_ECONFIG},
+                  {"method={kind: splitfed, cut: 1}", "train.batch=16", "train.memory_mb=18", 0},
+                  {"method={kind: splitfed, cut: 1}", "train.batch=1", "train.memory_mb=3", 0},
+                  {"method={kind: localloss, cut: 1}", "train.batch=1", "train.memory_mb=3", LN_ECONFIG},
+                  {"method={kind: localloss, cut: 1}", "train.batch=1", "train.memory_mb=5", 0}};
     for (size_t i = 0; i < sizeof halves / sizeof *halves; i++) {
         const char *const set[] = {"model.name=cnn5x5",
                                    "data.set={kind: synthetic, channels: 1, height: 64, width: 64, train: 60, test: 20}",
-                                   "train.batch=1",
                                    "train.optimizer={kind: sgd, lr: 0.1, momentum: 0.9}",
+                                   halves[i].batch,
                                    halves[i].method,
                                    halves[i].memory,
                                    NULL};
