@@ -35,7 +35,7 @@ static void test_evaluation_is_in_float(void **unused)
     double trained[2], tested[2];
     for (int bf16 = 0; bf16 < 2; bf16++) {
         const char *compute = bf16 ? "train.compute=bf16" : "train.compute=f32";
-        method_testing_open(&m, (const char *const[]){"method=full", "model.name=resnet18", compute, "train.epochs=1", NULL});
+        method_testing_open(&m, (const char *const[]){"method=full", "model.name=resnet18", compute, "data.set.train=10", "train.epochs=1", NULL});
         struct ln__result result;
         method_testing_run(&m, &result, NULL);
         trained[bf16] = result.loss;
