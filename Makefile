@@ -27,7 +27,7 @@ check: setup ## everything; the last lines are those of the test runner
 	tools/check-bans
 	$(MAKE) --no-print-directory asan tsan
 	$(MAKE) --no-print-directory arm ARM_EXCEPT='$(ARM_SLOW)'
-	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=5
+	$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=4
 	@cmake --preset release >/dev/null
 	cmake --build build/release
 	ctest --test-dir build/release --output-on-failure --no-tests=error -j2

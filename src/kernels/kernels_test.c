@@ -6,7 +6,6 @@
 
 #include <cmocka.h>
 
-#include "emulated.h"
 #include "kernels/check.h"
 
 static void tell(void *context, const struct ln__kernel_row *row)
@@ -23,7 +22,7 @@ static void sets_agree_with_the_reference(void **state)
     size_t count = 0;
     const struct ln__kset *const *sets = ln__kset_list(&count);
     for (size_t i = 0; i < count; i++) {
-        if (!sets[i]->usable() || (emulated() && sets[i] == ln__kset_named("ref"))) /* it says nothing of this machine, and takes a minute */
+        if (!sets[i]->usable() || (sets[i] == ln__kset_named("ref") && count > 1)) /* compared with itself it says little, and takes longest */
             continue;
         int rows = 0;
         print_message("%s\n", sets[i]->name);
