@@ -58,6 +58,11 @@ foreach(script ${scripts})
 endforeach()
 add_test(NAME rooms COMMAND ${PROJECT_SOURCE_DIR}/tools/check-rooms ${PROJECT_SOURCE_DIR})
 set_tests_properties(rooms PROPERTIES LABELS "house")
+# Large arrays come and go in tests: in pages from the kernel each time, that takes as long as the arithmetic on some machines.
+get_property(all_tests DIRECTORY PROPERTY TESTS)
+foreach(name ${all_tests})
+  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_TOP_PAD_=67108864)
+endforeach()
 # Those that take longest (CPU seconds, roughly): ctest -j begins with them, so that no core idles while the last one ends.
 foreach(pair whole.golden:120 whole.swat_golden:60 program.ecofed:32 program.onnx:25 nn.net:20 whole.zerofl:18 whole.every_choice:14 nn.sparsities.swat:13
     program.outsider:10 kernels.sparse:8 whole.ecofed_ledger:7 whole.every_model:6 nn.bf16:5 whole.submodel:5 program.bad_input:5 program.weights:9
