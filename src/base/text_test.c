@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
 #include "base/text.h"
 #include <linnet/error.h>
 #include <stdio.h>
@@ -67,6 +69,7 @@ static void a_fault_is_clean(void **state)
     assert_int_equal(ln_fault_set(&fault, LN_ECORRUPT, "a.csv: \"%s\"", "\x1b]0;mine\x07"), LN_ECORRUPT);
     assert_string_equal(fault.text, "a.csv: \"?]0;mine?\"");
     fault = (struct ln_fault){0};
+    errno = EIO;
     assert_int_equal(ln_fault_errno(&fault, "\x1b%s", "caf\xE9"), LN_EIO);
     assert_memory_equal(fault.text, "?caf?: ", 7);
     char text[600];
