@@ -28,15 +28,22 @@ static int count_one(const char *path, const struct stat *about, int type, struc
     return 0;
 }
 
+/* Opens it; the model that the run ends with when nothing stops it. The folder is empty again. */
+static float *undisturbed(struct federation *federation, const char *recipe, const char *set)
+{
+    federation_open(federation);
+    federation_finish(federation, recipe, set);
+    float *model = federation->model;
+    federation->model = NULL;
+    federation_clean(federation);
+    return model;
+}
+
 static void test_a_full_disk_leaves_the_old_checkpoint(void **state)
 {
     (void)state;
     struct federation federation;
-    federation_open(&federation);
-    federation_finish(&federation, RECIPE, NULL);
-    float *model = federation.model;
-    federation.model = NULL;
-    federation_clean(&federation);
+    float *model = undisturbed(&federation, RECIPE, NULL);
 
     assert_int_equal(federation_run(&federation, RECIPE, NULL, 12), LN_EINTERRUPTED);
     signal(SIGXFSZ, SIG_IGN);
@@ -62,11 +69,7 @@ static void test_lines_that_are_lost_end_nothing(void **state)
 {
     (void)state;
     struct federation federation;
-    federation_open(&federation);
-    federation_finish(&federation, RECIPE, NULL);
-    float *model = federation.model;
-    federation.model = NULL;
-    federation_clean(&federation);
+    float *model = undisturbed(&federation, RECIPE, NULL);
     assert_int_equal(federation_run(&federation, RECIPE, NULL, 7), LN_EINTERRUPTED);
     signal(SIGXFSZ, SIG_IGN);
     limit_files(1);
@@ -237,11 +240,7 @@ static void test_open_sums_are_not_in_the_record(void **state)
 {
     (void)state;
     struct federation federation;
-    federation_open(&federation);
-    federation_finish(&federation, LARGE, NULL);
-    float *model = federation.model;
-    federation.model = NULL;
-    federation_clean(&federation);
+    float *model = undisturbed(&federation, LARGE, NULL);
     assert_int_equal(federation_run(&federation, LARGE, NULL, 2), LN_EINTERRUPTED);
     char path[300];
     struct ln__buf record;
