@@ -30,9 +30,29 @@ struct call {
     void (*run)(const struct call *call);
 };
 
+/* A kernel, and what it does with the operands of a shape: products, and times that an operand is read or written. */
+struct timed {
+    const char *kernel;
+    void (*run)(const struct call *call);
+    double products, passes;
+};
+
+static bool wanted(const struct bench *bench, const char *shape, const char *kernel)
+{
+    return !bench->filter || strstr(shape, bench->filter) || strstr(kernel, bench->filter);
+}
+
+static bool any_wanted(const struct bench *bench, const char *shape, const struct timed *timed, size_t count)
+{
+    for (size_t k = 0; k < count; k++)
+        if (wanted(bench, shape, timed[k].kernel))
+            return true;
+    return false;
+}
+
 static void measure(const struct bench *bench, const char *kernel, const char *shape, const struct call *call, double flops, double bytes)
 {
-    if (bench->filter && !strstr(kernel, bench->filter) && !strstr(shape, bench->filter))
+    if (!wanted(bench, shape, kernel))
         return;
     struct ln__kernel_row row = {.kernel = kernel, .shape = shape, .ok = true, .what = "", .seconds = INFINITY};
     call->run(call);
@@ -135,15 +155,13 @@ static size_t floats(const struct bench *bench, int c, int hw)
 
 static bool time_conv(struct bench *bench, struct ln__conv conv)
 {
-    static const struct {
-        const char *kernel;
-        void (*run)(const struct call *call);
-    } pass[] = {{"conv_forward", conv_forward}, {"conv_input_grad", conv_input_grad}, {"conv_weight_grad", conv_weight_grad}};
+    static const struct timed pass[] = {
+        {"conv_forward", conv_forward, 1, 1}, {"conv_input_grad", conv_input_grad, 1, 1}, {"conv_weight_grad", conv_weight_grad, 1, 1}};
     char shape[128];
     snprintf(shape, sizeof shape, "%s%dx%dx%d -> %d, %dx%d%s", conv.groups > 1 ? "depthwise " : "", conv.ci, conv.hi, conv.wi, conv.co, conv.kh,
              conv.kw, conv.stride > 1 ? " stride 2" : "");
     size_t scratch = 0, x = floats(bench, conv.ci, conv.hi * conv.wi), y = floats(bench, conv.co, conv.ho * conv.wo);
-    if (bench->filter && !strstr(shape, bench->filter) && !strstr("conv_forward conv_input_grad conv_weight_grad", bench->filter))
+    if (!any_wanted(bench, shape, pass, sizeof pass / sizeof pass[0]))
         return true;
     for (int p = 0; p < 3; p++)
         scratch = most(scratch, bench->set->conv_scratch(&conv, (enum ln__pass)p, bench->batch, ln__pool_width(bench->pool)));
@@ -159,17 +177,13 @@ static bool time_conv(struct bench *bench, struct ln__conv conv)
 
 static bool time_linear(struct bench *bench, struct ln__linear linear)
 {
-    static const struct {
-        const char *kernel;
-        void (*run)(const struct call *call);
-        double products, passes; /* of the size of the weights: products, and times they or what lies like them is read or written */
-    } how[] = {{"linear_forward", linear_forward, 1, 1},
-               {"linear_backward dx", linear_input_grad, 1, 1},
-               {"linear_backward dw", linear_weight_grad, 1, 1},
-               {"linear_backward sgd", linear_learn, 2, 4}};
+    static const struct timed how[] = {{"linear_forward", linear_forward, 1, 1},
+                                       {"linear_backward dx", linear_input_grad, 1, 1},
+                                       {"linear_backward dw", linear_weight_grad, 1, 1},
+                                       {"linear_backward sgd", linear_learn, 2, 4}};
     char shape[128];
     snprintf(shape, sizeof shape, "%dx%dx%d -> %d", linear.ci, linear.hi, linear.wi, linear.co);
-    if (bench->filter && !strstr(shape, bench->filter) && !strstr("linear_forward linear_backward dx dw sgd", bench->filter))
+    if (!any_wanted(bench, shape, how, sizeof how / sizeof how[0]))
         return true;
     size_t scratch = 0, weights = bench->set->linear_weights(&linear);
     for (int p = 0; p < 3; p++)
@@ -246,8 +260,14 @@ static void silu(const struct call *call)
 
 static bool time_planes(struct bench *bench, int c, int side)
 {
+    static const struct timed kernels[] = {
+        {"norm_forward relu", norm_forward, 0, 3}, {"norm_apply relu", norm_apply, 0, 2},      {"norm_apply add relu", norm_apply_add, 0, 3},
+        {"norm_grad relu", norm_grad, 0, 4},       {"maxpool_forward", maxpool, 0, 1.3},       {"relu_maxpool_forward", relu_maxpool, 0, 1.3},
+        {"maxpool_grad", maxpool_grad, 0, 1.3},    {"act_forward hardswish", hardswish, 0, 2}, {"act_forward silu", silu, 0, 2}};
     char shape[64];
     snprintf(shape, sizeof shape, "%dx%dx%d", c, side, side);
+    if (!any_wanted(bench, shape, kernels, sizeof kernels / sizeof kernels[0]))
+        return true;
     size_t size = floats(bench, c, side * side);
     if (!room(bench, size, size, size, 32768, size))
         return false;
@@ -257,13 +277,6 @@ static bool time_planes(struct bench *bench, int c, int side)
     if (!bench->bytes)
         return false;
     struct call call = {.bench = bench, .c = c, .hw = side * side, .win = {c, side, side, side / 2, side / 2, 2, 2, 0, 0}};
-    static const struct {
-        const char *kernel;
-        void (*run)(const struct call *call);
-        double passes; /* over size floats */
-    } kernels[] = {{"norm_forward relu", norm_forward, 3}, {"norm_apply relu", norm_apply, 2},      {"norm_apply add relu", norm_apply_add, 3},
-                   {"norm_grad relu", norm_grad, 4},       {"maxpool_forward", maxpool, 1.3},       {"relu_maxpool_forward", relu_maxpool, 1.3},
-                   {"maxpool_grad", maxpool_grad, 1.3},    {"act_forward hardswish", hardswish, 2}, {"act_forward silu", silu, 2}};
     for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++) {
         call.run = kernels[k].run;
         measure(bench, kernels[k].kernel, shape, &call, 0, kernels[k].passes * 4 * (double)size);
@@ -306,8 +319,15 @@ static void to_f16(const struct call *call)
 
 static bool time_vectors(struct bench *bench, size_t size)
 {
+    static const struct timed kernels[] = {{"sgd momentum", sgd, 0, 5},
+                                           {"adam", adam, 0, 7},
+                                           {"fold_add", fold_add, 0, 5},
+                                           {"fold_check", fold_check, 0, 1},
+                                           {"to_f16", to_f16, 0, 1.5}};
     char shape[64];
     snprintf(shape, sizeof shape, "%zu floats", size);
+    if (!any_wanted(bench, shape, kernels, sizeof kernels / sizeof kernels[0]))
+        return true;
     if (!room(bench, size, size, size, size, 0))
         return false;
     for (size_t i = 0; i < size; i++)
@@ -316,14 +336,9 @@ static bool time_vectors(struct bench *bench, size_t size)
     bench->bytes = ln__mem_zero(size, sizeof(int64_t));
     if (!bench->bytes)
         return false;
-    static const struct {
-        const char *kernel;
-        void (*run)(const struct call *call);
-        double bytes;
-    } kernels[] = {{"sgd momentum", sgd, 20}, {"adam", adam, 28}, {"fold_add", fold_add, 20}, {"fold_check", fold_check, 4}, {"to_f16", to_f16, 6}};
     for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++) {
         struct call call = {.bench = bench, .size = size, .run = kernels[k].run};
-        measure(bench, kernels[k].kernel, shape, &call, 0, kernels[k].bytes * (double)size);
+        measure(bench, kernels[k].kernel, shape, &call, 0, kernels[k].passes * 4 * (double)size);
     }
     return true;
 }

@@ -44,13 +44,17 @@ static int bench_set(const struct ln__kset *set, const char *filter, int batch, 
     if (wrong)
         return wrong < 0 ? wrong : ln_fault_set(fault, LN_ECORRUPT, "%s: %d checks of kernels failed", name, wrong);
     unsigned threads = ln__pool_width(pool);
+    size_t before = ln__table_rows(table);
+    struct kernel_rows rows = {table, set->name};
+    int code = ln__kernels_time(set, filter, batch, pool, add_kernel, &rows);
+    if (code || ln__table_rows(table) == before)
+        return code;
     if (set->bf16)
         ln__log(LN__LOG_INFO, "%s: bfloat16 products agree with the reference", name);
     else
         ln__log(LN__LOG_INFO, "%s: all kernels agree with the reference; peak of %u thread%s %.0f GFLOP/s", name, threads, threads == 1 ? "" : "s",
                 ln__kernels_peak(set, pool));
-    struct kernel_rows rows = {table, set->name};
-    return ln__kernels_time(set, filter, batch, pool, add_kernel, &rows);
+    return LN_OK;
 }
 
 static int bench_kernels(struct ln__cli *cli, const char *filter, int batch, long threads, struct ln_fault *fault)
