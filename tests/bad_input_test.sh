@@ -144,7 +144,7 @@ refuses 2 'foo: no such model' "$LINNET" bench steps foo
 [[ ! -s refusal.out && ! -e nowhere ]] || fail "a table without rows: $(cat refusal.out)"
 
 # ---- a full disk during a checkpoint (a limit on the size of files acts the same): the old one stays ----
-big=(tiny.yaml --set train.rounds=40 --set data.set.height=48 --set data.set.width=48 --set checkpoint.every_s=0)
+big=(tiny.yaml --set train.rounds=16 --set data.set.height=48 --set data.set.width=48 --set checkpoint.every_s=0)
 "$LINNET" run "${big[@]}" --out roomy --quiet >/dev/null
 begin_and_signal() { # SIGNAL WORDS ARGUMENTS...: sends it when the run has said a line with these words
     local signal=$1 words=$2 line
@@ -161,7 +161,7 @@ begin_and_signal() { # SIGNAL WORDS ARGUMENTS...: sends it when the run has said
     code=0
     wait $pid || code=$?
 }
-begin_and_signal INT 'training 0/40' "${big[@]}" --out full # its first checkpoint follows
+begin_and_signal INT 'training 0/16' "${big[@]}" --out full # its first checkpoint follows
 [[ $code == 1 ]] || fail "interrupted: exit code $code"
 refuses 1 'full.*(File too large|No space left|no space left)' bash -c 'ulimit -f 40; exec "$@"' bash "$LINNET" run "${big[@]}" --out full --resume
 "$LINNET" run "${big[@]}" --out full --resume --quiet >/dev/null
@@ -174,7 +174,7 @@ if ((EUID == 0)) && mkdir disk && mount -t tmpfs -o size=300k none disk 2>/dev/n
 fi
 
 # ---- Ctrl-C: saves, says how to go on; what it says works ----
-begin_and_signal INT 'training 0/40' "${big[@]}" --out "it's stopped"
+begin_and_signal INT 'training 0/16' "${big[@]}" --out "it's stopped"
 [[ $code == 1 ]] || fail "Ctrl-C: exit code $code"
 command=$(sed -n 's/.*go on with: linnet //p' interrupted.err)
 [[ $command == *--resume* ]] || fail "Ctrl-C did not say how to go on: $(cat interrupted.err)"

@@ -4,7 +4,7 @@ source "$(dirname "$0")/program.sh"
 
 cat >train.yaml <<'END'
 model: {name: cnn5x5, norm: batch}
-data: {set: {kind: synthetic, train: 96, test: 40, channels: 3, height: 16, width: 16, classes: 4}, augment: [crop, flip]}
+data: {set: {kind: synthetic, train: 96, test: 40, channels: 3, height: 8, width: 8, classes: 4}, augment: [flip]}
 train: {epochs: 4, batch: 16, optimizer: {kind: adam, lr: 0.002}, schedule: {kind: step, every: 2}}
 END
 pretrain() { "$LINNET" pretrain "$@" --quiet 2>pretrain.err || fail "pretrain $*: $(cat pretrain.err)"; }
@@ -93,16 +93,16 @@ accuracy=$("$LINNET" eval whole.safetensors --quiet --json | sed -n 's/.*"accura
 [[ $accuracy == 1.0 || $accuracy == 0.[789]* ]] || fail "eval: accuracy $accuracy after learning made pictures"
 rows=$("$LINNET" eval whole.safetensors 2>/dev/null | wc -l)
 [[ $rows == 6 ]] || fail "eval: $rows lines for four classes"
-refuses 1 'synthetic has samples of 3 x 8 x 8, the model takes 3 x 16 x 16' "$LINNET" eval whole.safetensors --set 'data.set={kind: synthetic, height: 8, width: 8, classes: 4}'
-refuses 1 'synthetic has 9 classes, the model knows 4' "$LINNET" eval whole.safetensors --set 'data.set={kind: synthetic, height: 16, width: 16, classes: 9}'
+refuses 1 'synthetic has samples of 3 x 16 x 16, the model takes 3 x 8 x 8' "$LINNET" eval whole.safetensors --set 'data.set={kind: synthetic, height: 16, width: 16, classes: 4}'
+refuses 1 'synthetic has 9 classes, the model knows 4' "$LINNET" eval whole.safetensors --set 'data.set={kind: synthetic, height: 8, width: 8, classes: 9}'
 refuses 1 'absent\.safetensors' "$LINNET" eval absent.safetensors
 head -c 5000 whole.safetensors >cut.safetensors
 refuses 1 'cut\.safetensors: truncated' "$LINNET" eval cut.safetensors
 refuses 1 'cut\.safetensors: truncated' "$LINNET" import cut.safetensors --model cnn5x5 -o new.safetensors
 
 # ---- pixels are normalised as the file says, not as the set would ----
-"$LINNET" import whole.safetensors --model cnn5x5 --input 3x16x16 --classes 4 --mean 0.5,0.5,0.5 --std 0.25,0.5,1 -o scaled.safetensors >/dev/null
-scaled() { "$LINNET" "$@" --set 'data.set={kind: synthetic, train: 96, test: 40, channels: 3, height: 16, width: 16, classes: 4}' --logits scaled.logits --count 8 >/dev/null 2>&1; }
+"$LINNET" import whole.safetensors --model cnn5x5 --input 3x8x8 --classes 4 --mean 0.5,0.5,0.5 --std 0.25,0.5,1 -o scaled.safetensors >/dev/null
+scaled() { "$LINNET" "$@" --set 'data.set={kind: synthetic, train: 96, test: 40, channels: 3, height: 8, width: 8, classes: 4}' --logits scaled.logits --count 8 >/dev/null 2>&1; }
 scaled eval scaled.safetensors || fail "eval of an imported file"
 python3 - <<'END' || fail "eval does not normalise as the file says"
 import json, struct
@@ -110,7 +110,7 @@ file = open("scaled.logits", "rb").read()
 size, = struct.unpack("<Q", file[:8])
 begin, end = json.loads(file[8:8 + size])["input"]["data_offsets"]
 x = struct.unpack(f"<{(end - begin) // 4}f", file[8 + size + begin:8 + size + end])
-byte = [255 * (value * (0.25, 0.5, 1)[i // 256 % 3] + 0.5) for i, value in enumerate(x)]
+byte = [255 * (value * (0.25, 0.5, 1)[i // 64 % 3] + 0.5) for i, value in enumerate(x)]
 assert all(abs(value - round(value)) < 1e-3 and -0.5 < value < 255.5 for value in byte)
 END
 checks=$((checks + 1))
@@ -141,12 +141,12 @@ refuses 1 'model\.init\.from: whole\.safetensors: tensor "fc\.weight" of logreg 
 refuses 1 'tensor "conv1\.weight" has shape \[32, 3, 5, 5\] where resnet18 wants \[64, 3, 3, 3\]' \
     "$LINNET" import whole.safetensors --model resnet18 -o new.safetensors
 refuses 1 'tensor "fc2\.weight" has shape \[4, 512\] where cnn5x5 wants \[7, 512\]' \
-    "$LINNET" import whole.safetensors --model cnn5x5 --input 3x16x16 --classes 7 -o new.safetensors
-said=$("$LINNET" import whole.safetensors --model cnn5x5 --input 3x16x16 --classes 7 --only body -o body.safetensors)
+    "$LINNET" import whole.safetensors --model cnn5x5 --input 3x8x8 --classes 7 -o new.safetensors
+said=$("$LINNET" import whole.safetensors --model cnn5x5 --input 3x8x8 --classes 7 --only body -o body.safetensors)
 [[ $said == *"6 tensors loaded, 2 left at random"*"random fc2.weight, fc2.bias"* ]] || fail "import said \"$said\""
 refuses 2 '--only 9: expected all, body .* 1 \(after pool 1\), 2 \(after pool 2\), 3 \(after fc1\)' "$LINNET" import whole.safetensors --model cnn5x5 --only 9 -o new.safetensors
 import3() { refuses 2 "$1" "$LINNET" import whole.safetensors --model cnn5x5 --classes 4 -o new.safetensors "${@:2}"; }
-import3 'a std from 1e-6 to a million' --input 3x16x16 --mean 0,0,0 --std 1,1e-8,1 # which could not be read again
+import3 'a std from 1e-6 to a million' --input 3x8x8 --mean 0,0,0 --std 1,1e-8,1 # which could not be read again
 import3 '--input -1x8x8: expected channels' --input -1x8x8 --mean 0 --std 1
 refuses 2 'no such model' "$LINNET" import whole.safetensors --model cnn5 -o new.safetensors
 refuses 2 '--format tflite: expected safetensors or onnx' "$LINNET" export whole.safetensors --format tflite -o new.tflite
@@ -155,15 +155,15 @@ refuses 2 '--format tflite: expected safetensors or onnx' "$LINNET" export whole
 refuses 1 '/proc/linnet\.onnx' "$LINNET" export whole.safetensors -o /proc/linnet.onnx
 
 # ---- pictures ----
-{ printf 'P6 16 16 255\n'; head -c 768 /dev/zero; } >black.ppm
-{ printf 'P5 8 8 255\n'; head -c 64 /dev/zero | tr '\0' '\377'; } >white.pgm
-{ printf 'P6 16 16 255\n'; head -c 700 /dev/zero; } >short.ppm
+{ printf 'P6 8 8 255\n'; head -c 192 /dev/zero; } >black.ppm
+{ printf 'P5 16 16 255\n'; head -c 256 /dev/zero | tr '\0' '\377'; } >white.pgm
+{ printf 'P6 8 8 255\n'; head -c 150 /dev/zero; } >short.ppm
 rows=$("$LINNET" predict whole.safetensors black.ppm --quiet 2>/dev/null | wc -l)
 [[ $rows == 5 ]] || fail "predict: $rows lines for four classes"
 sum=$("$LINNET" predict whole.safetensors black.ppm white.pgm --resize --quiet --json 2>/dev/null |
     sed -n 's/.*"probability": \([0-9.e-]*\).*/\1/p' | awk '{sum += $1} END {printf "%.6f", sum}')
 [[ $sum == 2.000000 ]] || fail "predict: the probabilities of two pictures sum to $sum"
-refuses 1 'white\.pgm: 8 x 8 pixels where the model takes 16 x 16.*--resize' "$LINNET" predict whole.safetensors black.ppm white.pgm
+refuses 1 'white\.pgm: 16 x 16 pixels where the model takes 8 x 8.*--resize' "$LINNET" predict whole.safetensors black.ppm white.pgm
 refuses 1 'short\.ppm: ' "$LINNET" predict whole.safetensors short.ppm
 refuses 1 'train\.yaml: neither a PNG' "$LINNET" predict whole.safetensors train.yaml
 for channels in 2 4; do
