@@ -71,9 +71,10 @@ foreach(name ${all_tests})
   set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1073741824 MALLOC_TOP_PAD_=67108864)
 endforeach()
 # Those that take longest (CPU seconds, roughly): ctest -j begins with them, so that no core idles while the last one ends.
-foreach(pair whole.golden:120 whole.swat_golden:60 program.ecofed:32 program.onnx:25 nn.net:20 whole.zerofl:18 whole.every_choice:14 nn.sparsities.swat:13
-    program.outsider:10 kernels.sparse:8 whole.ecofed_ledger:7 whole.every_model:6 nn.bf16:5 whole.submodel:5 program.bad_input:5 program.weights:9
-    program.federation:6 whole.methods:5 program.bfloat16:5 kernels.kernels:4 fed.methods.splitfed:4)
+foreach(pair program.outsider:54 whole.golden:25 program.onnx:18 program.ecofed:12 program.speech:10 program.ranks:9 program.peers:8 whole.swat_golden:8
+    program.bfloat16:8 program.bad_input:8 program.weights:7 whole.zerofl:7 kernels.sparse:7 nn.net:7 nn.sparsities.swat:6 whole.weights:6 program.federation:6
+    fed.mask:5 whole.refusals:5 whole.methods:5 program.compare:5 program.report:5 whole.checkpoint:4 nn.submodel:4 whole.every_model:4 kernels.kernels:4
+    fed.worker:4 fed.methods.ecofed:4 fed.methods.splitfed:4 whole.ecofed_ledger:3 program.examples:3 nn.bf16:3 program.list:2)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 name)
   list(GET pair 1 seconds)

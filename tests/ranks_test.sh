@@ -36,7 +36,7 @@ for more in 'method=ecofed' 'codec.up=f16'; do
 done
 
 # A rank dies in the middle: the run ends, says which process it was, and goes on, here on three ranks.
-long=(--set train.rounds=50 --set train.epochs=60 --set eval.every=50 --set checkpoint.every_s=0.05 --quiet)
+long=(--set train.rounds=200 --set train.epochs=60 --set eval.every=200 --set checkpoint.every_s=0.05 --quiet)
 "$LINNET" run tiny.yaml --out whole "${long[@]}" >/dev/null
 ranks 2 run tiny.yaml --out killed "${long[@]}" >out 2>&1 &
 runner=$!
@@ -45,7 +45,7 @@ for ((i = 0; i < 3000; i++)); do
     kill -0 $runner 2>/dev/null || break
     sleep 0.01
 done
-sleep 0.2
+sleep 0.1
 victim=
 for pid in $(pgrep -f -- "$LINNET run tiny.yaml --out killed" || true); do
     [[ $(readlink "/proc/$pid/cwd") == "$work" ]] || continue # another run of this test

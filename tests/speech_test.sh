@@ -7,12 +7,13 @@ folder=data/speech-commands
 le32() { printf "\\x$(printf %02x $(($1 & 255)))\\x$(printf %02x $(($1 >> 8 & 255)))\\x$(printf %02x $(($1 >> 16 & 255)))\\x$(printf %02x $(($1 >> 24 & 255)))"; }
 
 # espeak-ng speaks at 22,050 Hz; with 16,000 in the header the voice is deeper and slower, which the speed makes up for.
+{ le32 16000; le32 32000; } >rate
 say() {
     local file=$1 word=$2
     shift 2
     mkdir -p "${file%/*}"
     espeak-ng -w "$file" "$@" "$word"
-    { le32 16000; le32 32000; } | dd of="$file" bs=1 seek=24 conv=notrunc status=none
+    dd if=rate of="$file" bs=1 seek=24 conv=notrunc status=none
 }
 speakers=0
 for voice in en en-us en-gb-scotland en-us+f3; do
