@@ -37,7 +37,7 @@ check: configured ## everything; the last lines are those of the test runner
 	ctest --test-dir build/release --output-on-failure --no-tests=error -j2
 
 # Minutes each under a sanitizer, in arithmetic that other tests run as well, or programs that build and time of their own.
-SLOW := ^(whole\.(golden|swat_golden|ecofed_ledger|every_choice|every_model|submodel)|nn\.(net|bf16|sparsities\.swat)|kernels\.(kernels|sparse)|whole\.zerofl|cli\.leak|program\.(resume|onnx|outsider|examples|speech|compare|list|man|ranks|ecofed|peers|bfloat16))$$
+SLOW := ^(whole\.(golden|swat_golden|ecofed_ledger|every_choice|every_model|submodel)|nn\.(net|bf16|sparsities\.swat)|kernels\.(kernels|sparse)|whole\.zerofl|cli\.leak|program\.(resume|onnx|outsider|examples|speech|compare|list|man|ranks|ecofed|peers|bfloat16|report))$$
 asan: setup ## address and undefined-behaviour sanitizers: unit tests and short runs of the program
 	@cmake --preset asan >/dev/null
 	ninja -C build/asan linnet $$(ninja -C build/asan -t targets all | sed -nE 's/^test\.([^:]*): .*/\1/p' | grep -vE '$(SLOW)' | sed 's/^/test./')

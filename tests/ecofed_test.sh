@@ -3,7 +3,7 @@
 source "$(dirname "$0")/program.sh"
 RANDOM=1147
 
-sets=(--quiet --set model.name=cnn5x5 --set 'data.set={kind: synthetic, height: 16, width: 16, train: 240, test: 40}' --set train.rounds=6 --set eval.every=2)
+sets=(--quiet --set model.name=cnn5x5 --set 'data.set={kind: synthetic, height: 16, width: 16, train: 160, test: 40}' --set train.rounds=6 --set eval.every=2)
 run() { "$LINNET" run tiny.yaml "${sets[@]}" "$@" >/dev/null; }
 last() { tail -n 1 "$1/metrics.jsonl" | grep -o "\"$2\":[0-9.]*" | cut -d: -f2; }
 

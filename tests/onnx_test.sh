@@ -27,7 +27,6 @@ END
 
 check cnn5x5 batch cnn5x5
 check vgg11 batch vgg11
-check resnet18-batch batch resnet18
 check resnet18-running running resnet18
 check resnet18-large running '{kind: resnet18, stem: 7x7}' data.set.height=48 data.set.width=40
 check cnn3x3 running cnn3x3 data.set.channels=1 data.set.height=28 data.set.width=28
