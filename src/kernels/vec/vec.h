@@ -4,6 +4,9 @@
 
 #include "kernels/ops.h"
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 typedef float vf __attribute__((vector_size(LN_V * 4)));
 typedef float vfu __attribute__((vector_size(LN_V * 4), aligned(4))); /* of canonical vectors, which begin anywhere */
@@ -47,17 +50,13 @@ INLINE vf pick(vi mask, vf yes, vf no)
     return (vf)((mask & (vi)yes) | (~mask & (vi)no));
 }
 
-/* By the instructions' names: a compiler takes longer to read <immintrin.h> than to compile most of the files that use these three. */
-#if (LN_V == 16 && defined(__AVX512F__)) || (LN_V == 8 && defined(__AVX2__))
-#define LN__ONE_INSTRUCTION
-#endif
-
-/* a > b ? a : b, and a < b ? a : b: of a NaN in either, b. */
+/* a > b ? a : b, and a < b ? a : b: of a NaN in b, b. */
 INLINE vf vmax(vf a, vf b)
 {
-#ifdef LN__ONE_INSTRUCTION
-    __asm__("vmaxps %2, %1, %0" : "=v"(a) : "v"(a), "vm"(b));
-    return a;
+#if LN_V == 16 && defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#elif LN_V == 8 && defined(__AVX2__)
+    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
 #else
     return pick(a > b, a, b);
 #endif
@@ -65,9 +64,10 @@ INLINE vf vmax(vf a, vf b)
 
 INLINE vf vmin(vf a, vf b)
 {
-#ifdef LN__ONE_INSTRUCTION
-    __asm__("vminps %2, %1, %0" : "=v"(a) : "v"(a), "vm"(b));
-    return a;
+#if LN_V == 16 && defined(__AVX512F__)
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#elif LN_V == 8 && defined(__AVX2__)
+    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
 #else
     return pick(a < b, a, b);
 #endif
@@ -75,9 +75,10 @@ INLINE vf vmin(vf a, vf b)
 
 INLINE vf vsqrt(vf a)
 {
-#ifdef LN__ONE_INSTRUCTION
-    __asm__("vsqrtps %1, %0" : "=v"(a) : "vm"(a));
-    return a;
+#if LN_V == 16 && defined(__AVX512F__)
+    return (vf)_mm512_sqrt_ps((__m512)a);
+#elif LN_V == 8 && defined(__AVX2__)
+    return (vf)_mm256_sqrt_ps((__m256)a);
 #else
     for (int l = 0; l < LN_V; l++)
         a[l] = __builtin_sqrtf(a[l]);
