@@ -12,6 +12,8 @@
 #include "kernels/vec/conv.h"
 #ifdef __ARM_NEON
 #include <arm_neon.h>
+#elif defined(LN_BF16_NATIVE)
+#include <immintrin.h>
 #endif
 
 #ifdef LN_BF16_NATIVE

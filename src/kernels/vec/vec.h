@@ -4,8 +4,13 @@
 
 #include "kernels/ops.h"
 #include <string.h>
-#if defined(__AVX2__)
+#if defined(__AVX2__) && defined(__clang__)
 #include <immintrin.h>
+#define LN__OF_16(name, ...) _mm512_##name##_ps(__VA_ARGS__)
+#define LN__OF_8(name, ...) _mm256_##name##_ps(__VA_ARGS__)
+#else /* what gcc's <immintrin.h> makes of the same, which takes it longer to read than to compile most of these files */
+#define LN__OF_16(name, ...) __builtin_ia32_##name##ps512_mask(__VA_ARGS__, (vf){0}, (short)-1, 4)
+#define LN__OF_8(name, ...) __builtin_ia32_##name##ps256(__VA_ARGS__)
 #endif
 
 typedef float vf __attribute__((vector_size(LN_V * 4)));
@@ -54,9 +59,9 @@ INLINE vf pick(vi mask, vf yes, vf no)
 INLINE vf vmax(vf a, vf b)
 {
 #if LN_V == 16 && defined(__AVX512F__)
-    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+    return (vf)LN__OF_16(max, a, b);
 #elif LN_V == 8 && defined(__AVX2__)
-    return (vf)_mm256_max_ps((__m256)a, (__m256)b);
+    return (vf)LN__OF_8(max, a, b);
 #else
     return pick(a > b, a, b);
 #endif
@@ -65,9 +70,9 @@ INLINE vf vmax(vf a, vf b)
 INLINE vf vmin(vf a, vf b)
 {
 #if LN_V == 16 && defined(__AVX512F__)
-    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+    return (vf)LN__OF_16(min, a, b);
 #elif LN_V == 8 && defined(__AVX2__)
-    return (vf)_mm256_min_ps((__m256)a, (__m256)b);
+    return (vf)LN__OF_8(min, a, b);
 #else
     return pick(a < b, a, b);
 #endif
@@ -76,9 +81,9 @@ INLINE vf vmin(vf a, vf b)
 INLINE vf vsqrt(vf a)
 {
 #if LN_V == 16 && defined(__AVX512F__)
-    return (vf)_mm512_sqrt_ps((__m512)a);
+    return (vf)LN__OF_16(sqrt, a);
 #elif LN_V == 8 && defined(__AVX2__)
-    return (vf)_mm256_sqrt_ps((__m256)a);
+    return (vf)LN__OF_8(sqrt, a);
 #else
     for (int l = 0; l < LN_V; l++)
         a[l] = __builtin_sqrtf(a[l]);

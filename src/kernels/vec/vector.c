@@ -4,6 +4,8 @@
 #include <math.h>
 #if defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(__AVX2__)
+#include <immintrin.h>
 #endif
 
 double LN_K(softmax_loss)(int n, int classes, const float *logits, const int32_t *label, float *dlogits, int *correct)
